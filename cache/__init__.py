@@ -1,0 +1,1 @@
+"""What is kept near: read-status bitmaps and the recent window."""

@@ -1,0 +1,1 @@
+"""What clients see: GraphQL types and fields, and GraphQL over SSE."""

@@ -1,0 +1,1 @@
+"""Live delivery: sequencer, tail, consumer and ledger on Redis Streams."""

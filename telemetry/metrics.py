@@ -1,0 +1,71 @@
+"""Every metric of the product: name, unit, labels and help in one place."""
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+LATENCY_BUCKETS_MS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 60_000)
+HTTP_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """The instruments, on a registry of their own so that two applications in one process (tests) do not meet."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.activities_created_total = Counter(
+            "activities_created_total",
+            "Activities given their place in the log by this process.",
+            registry=self.registry,
+        )
+        self.sse_connections_active = Gauge(
+            "sse_connections_active", "Live activityAdded streams of this process.", registry=self.registry
+        )
+        self.sse_messages_delivered_total = Counter(
+            "sse_messages_delivered_total",
+            "Activities confirmed delivered, by how often they had been handed over.",
+            ["delivery_count"],
+            registry=self.registry,
+        )
+        self.sse_delivery_latency_ms = Histogram(
+            "sse_delivery_latency_ms",
+            "Milliseconds from the creation of an activity to its hand-over to a live stream.",
+            ["activity_type"],
+            buckets=LATENCY_BUCKETS_MS,
+            registry=self.registry,
+        )
+        self.stream_repairs_total = Counter(
+            "stream_repairs_total",
+            "Times the tail read from PostgreSQL what the stream did not show.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.ledger_receipts_dropped_total = Counter(
+            "ledger_receipts_dropped_total", "Receipts that did not count.", ["reason"], registry=self.registry
+        )
+        self.db_query_duration_seconds = Histogram(
+            "db_query_duration_seconds",
+            "Seconds a query of PostgreSQL took, the wait for a connection included.",
+            ["query"],
+            buckets=HTTP_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.http_requests_total = Counter(
+            "http_requests_total", "Requests answered.", ["method", "route", "status"], registry=self.registry
+        )
+        self.http_request_duration_seconds = Histogram(
+            "http_request_duration_seconds",
+            "Seconds from a request to the first byte of its answer.",
+            ["route"],
+            buckets=HTTP_BUCKETS_S,
+            registry=self.registry,
+        )
+
+
+def process_metrics(registry: CollectorRegistry) -> None:
+    """Add the process's own: memory, CPU, file descriptors, garbage collections, versions."""
+    if registry is not REGISTRY:
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
