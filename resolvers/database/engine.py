@@ -1,0 +1,96 @@
+"""Connecting to PostgreSQL, and bringing its schema up to date."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK = 0x6469_7662_0001  # "divb" 1: one process migrates at a time, the others wait and find it done
+LONGEST_STATEMENT = timedelta(seconds=10)
+
+
+def connect(url: str, *, pool_size: int = 10, application_name: str = "divisionbell") -> AsyncEngine:
+    """Make an engine for a `postgresql://` URL, as PostgreSQL's own tools take it. Opens nothing yet.
+
+    A statement that runs for 10 s is cancelled: no query of ours is meant to, and clients have left by then.
+    Raises ValueError for a URL that is none of PostgreSQL's.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise ValueError("DATABASE_URL is not a URL; write postgresql://user:password@host:5432/database") from error
+    if parsed.drivername.split("+")[0] not in {"postgresql", "postgres"}:
+        raise ValueError(f"DATABASE_URL names {parsed.drivername}; Division Bell runs on postgresql://")
+    return create_async_engine(
+        parsed.set(drivername="postgresql+asyncpg"),
+        json_deserializer=read_json,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        connect_args={
+            "timeout": 5,
+            "server_settings": {
+                "application_name": application_name,
+                "statement_timeout": str(int(LONGEST_STATEMENT.total_seconds() * 1000)),
+                "timezone": "UTC",
+            },
+        },
+    )
+
+
+def read_json(text: str | bytes) -> object:
+    """Decode a jsonb value to what orjson can write again.
+
+    A row that somebody inserted with a number or a depth that JSON parsers refuse must not stop the log: such a value
+    reads as an object that carries its text.
+    """
+    try:
+        value: object = orjson.loads(text)
+        orjson.dumps([[[value]]])  # as deep as it will stand in a stream entry
+    except (ValueError, TypeError):
+        return {"unreadable": text if isinstance(text, str) else text.decode()}
+    return value
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    return config
+
+
+def newest_revision() -> str:
+    """The revision this code was written for."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+async def revision(engine: AsyncEngine) -> str | None:
+    """The revision the database is at; None when it has never been migrated."""
+    async with engine.connect() as connection:
+        if await connection.scalar(sa.text("SELECT to_regclass('alembic_version')")) is None:
+            return None
+        at: str | None = await connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+        return at
+
+
+async def migrate(engine: AsyncEngine, *, target: str = "head") -> None:
+    """Bring the schema to `target`, one process at a time, in one transaction: all of it or nothing."""
+
+    def run(connection: sa.Connection) -> None:
+        config = _config()
+        config.attributes["connection"] = connection
+        if target == "base":
+            command.downgrade(config, target)
+        else:
+            command.upgrade(config, target)
+
+    async with engine.begin() as connection:
+        await connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
+        await connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+        await connection.run_sync(run)

@@ -1,0 +1,85 @@
+"""One leader for each role, by an advisory lock on a connection that PostgreSQL itself ends when it falls silent."""
+
+import asyncio
+import contextlib
+import logging
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+log = logging.getLogger("divisionbell.resolvers")
+
+PING_EVERY = timedelta(seconds=1)
+SILENT_AT_MOST = timedelta(seconds=3)
+"""A leader whose process is frozen, or whose network is cut, loses the lock after three missed pings."""
+
+
+class Lease:
+    """Leadership while it lasts; see `streams.sequencer.Lease`."""
+
+    def __init__(self) -> None:
+        self.lost = asyncio.Event()
+        self.work = asyncio.Event()
+
+
+class Leadership:
+    """Waits for, holds and watches the lock of one role.
+
+    The lock saves the others work; it is no fence. A leader that was frozen can run on for a moment beside its
+    successor, so whatever it does must be safe to do twice.
+    """
+
+    def __init__(self, *, engine: AsyncEngine, role: str, notify_on: str | None = None) -> None:
+        """`notify_on`: a NOTIFY channel that sets `Lease.work`."""
+        self._url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._role = role
+        self._key = zlib.crc32(f"divisionbell:{role}".encode())
+        self._channel = notify_on
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[Lease]:
+        """Wait until the role is free, lead until the block ends. Raises asyncpg's errors or OSError."""
+        connection = await asyncpg.connect(
+            self._url,
+            timeout=5,
+            command_timeout=SILENT_AT_MOST.total_seconds(),
+            server_settings={
+                "application_name": f"divisionbell-{self._role}",
+                "idle_session_timeout": str(int(SILENT_AT_MOST.total_seconds() * 1000)),
+                "tcp_keepalives_idle": "1",
+                "tcp_keepalives_interval": "1",
+                "tcp_keepalives_count": "3",
+            },
+        )
+        try:
+            while not await connection.fetchval(  # noqa: ASYNC110 - the event is in PostgreSQL
+                "SELECT pg_try_advisory_lock($1)", self._key
+            ):
+                await asyncio.sleep(PING_EVERY.total_seconds())
+            lease = Lease()
+            connection.add_termination_listener(lambda _: lease.lost.set())
+            if self._channel:
+                await connection.add_listener(self._channel, lambda *_: lease.work.set())
+            ping = asyncio.create_task(self._ping(connection, lease), name=f"leader-ping-{self._role}")
+            try:
+                yield lease
+            finally:
+                ping.cancel()
+                await asyncio.gather(ping, return_exceptions=True)
+        finally:
+            # Ends the session and with it the lock. A server that does not answer is not waited for.
+            with contextlib.suppress(Exception):
+                await connection.close(timeout=1)
+
+    async def _ping(self, connection: asyncpg.Connection, lease: Lease) -> None:
+        try:
+            while True:
+                await asyncio.sleep(PING_EVERY.total_seconds())
+                await connection.fetchval("SELECT 1")
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("lost the lease", extra={"role": self._role, "error": repr(error)})
+            lease.lost.set()

@@ -1,0 +1,117 @@
+"""The log of record as the streams see it: assigning cursors, and reading in cursor order."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from resolvers.activities import Activity, encode
+from resolvers.database.queries import Database, select_activities, to_activity
+from resolvers.database.tables import activities, log_head
+from streams.cursor import SEQUENCE_BITS, START, Cursor
+from streams.entries import Entry, Head
+
+_predecessor = activities.alias("predecessor")
+_ENTRIES = select_activities(
+    _predecessor.c.cursor.label("prev"),
+    also=lambda joined: joined.outerjoin(_predecessor, _predecessor.c.n == activities.c.n - 1),
+)
+_LOCK_HEAD = sa.update(log_head).values(cursor=log_head.c.cursor).returning(log_head.c.cursor, log_head.c.n)
+# A row that somebody is still changing is skipped, not waited for: waiting would hold everybody's lock.
+_ASSIGN = sa.text(
+    """
+    UPDATE activities SET cursor = :first + k - 1, n = :n + k
+    FROM (
+        SELECT id, row_number() OVER (ORDER BY id) AS k
+        FROM (
+            SELECT id FROM activities WHERE cursor IS NULL ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+        ) AS batch
+    ) AS numbered
+    WHERE activities.id = numbered.id
+    """
+).bindparams(sa.bindparam("first", type_=sa.BigInteger), sa.bindparam("n", type_=sa.BigInteger))
+_UNSEQUENCED = sa.select(sa.exists().where(activities.c.cursor.is_(None)))
+
+
+def first_cursor(head: Cursor, now_ms: int) -> Cursor:
+    """The cursor after `head`: the first of this millisecond, or the successor when the clock is not past it.
+
+    A full millisecond runs over into the next, and a clock that was set back is waited out by counting on.
+    """
+    return Cursor(max(now_ms << SEQUENCE_BITS, head + 1))
+
+
+def to_entry(row: sa.Row[Any]) -> Entry[Activity]:
+    """The entry of a sequenced row."""
+    activity = to_activity(row)
+    return Entry(
+        cursor=Cursor(row.cursor),
+        prev=Cursor(row.prev or START),
+        activity_id=activity.id,
+        published_at=int(activity.created_at.timestamp() * 1000),
+        data=encode(activity),
+        traceparent=row.traceparent,
+        item=activity,
+    )
+
+
+class PostgresLog:
+    """`streams.entries.SequencedLog` on PostgreSQL.
+
+    Rows get their cursors under the lock of the one row of `log_head`, held until commit. So cursors become visible in
+    cursor order, and a reader that has seen one has been able to see all before it, whoever assigned them.
+    """
+
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    async def head(self) -> Head:
+        """Where the log ends."""
+        async with self._database.reading("log_head") as connection:
+            row = (await connection.execute(sa.select(log_head.c.cursor, log_head.c.n))).one()
+        return Head(Cursor(row.cursor), row.n)
+
+    async def assign(self, *, now_ms: int, limit: int) -> int:
+        """Sequence up to `limit` rows; see `streams.entries.SequencedLog.assign`."""
+        async with self._database.reading("unsequenced") as connection:
+            # Looked at first, so that an idle second does not leave a dead version of log_head behind.
+            if not await connection.scalar(_UNSEQUENCED):
+                return 0
+        async with self._database.writing("assign_cursors") as connection:
+            locked = (await connection.execute(_LOCK_HEAD)).one()
+            first = first_cursor(Cursor(locked.cursor), now_ms)
+            assigned = await connection.execute(_ASSIGN, {"first": first, "n": locked.n, "limit": limit})
+            count = assigned.rowcount
+            if count:
+                await connection.execute(sa.update(log_head).values(cursor=first + count - 1, n=locked.n + count))
+        return count
+
+    async def raise_head(self, cursor: Cursor) -> None:
+        """Move the head forward to `cursor`; the dense number stays."""
+        async with self._database.writing("raise_head") as connection:
+            await connection.execute(sa.update(log_head).where(log_head.c.cursor < cursor).values(cursor=int(cursor)))
+
+    async def after(self, cursor: Cursor, limit: int) -> Sequence[Entry[Activity]]:
+        """Up to `limit` entries after `cursor`, in order."""
+        query = _ENTRIES.where(activities.c.cursor > int(cursor)).order_by(activities.c.cursor).limit(limit)
+        async with self._database.reading("entries_after") as connection:
+            return [to_entry(row) for row in await connection.execute(query)]
+
+    async def at(self, cursor: Cursor) -> Entry[Activity] | None:
+        """The entry at `cursor`, or None."""
+        async with self._database.reading("entry_at") as connection:
+            row = (await connection.execute(_ENTRIES.where(activities.c.cursor == int(cursor)))).one_or_none()
+        return None if row is None else to_entry(row)
+
+    async def floor(self, *, since: Cursor, at_most: int) -> Cursor:
+        """The last cursor that is older than `since` or too far from the head to be among the last `at_most`."""
+        beyond = sa.select(sa.func.max(activities.c.n) - at_most).scalar_subquery()
+        query = sa.select(
+            sa.func.greatest(
+                sa.select(sa.func.max(activities.c.cursor)).where(activities.c.cursor < int(since)).scalar_subquery(),
+                sa.select(activities.c.cursor).where(activities.c.n == beyond).scalar_subquery(),
+                0,
+            )
+        )
+        async with self._database.reading("log_floor") as connection:
+            return Cursor(await connection.scalar(query) or 0)

@@ -1,0 +1,106 @@
+"""The joined row of an activity, and the values made from it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC
+from typing import Any
+
+import sqlalchemy as sa
+from asyncpg.exceptions import PostgresConnectionError, PostgresError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from resolvers.activities import Activity, ActivityFilter, ActivityId, ActivityType, Bill, BillId, Mp, MpId
+from resolvers.database.tables import activities, bills, mps
+from resolvers.errors import Unavailable
+from telemetry.metrics import Metrics
+
+_COLUMNS = [
+    *(column for column in activities.c if column.name not in {"mp_id", "bill_id", "source_id"}),
+    *(column.label(f"mp_{column.name}") for column in mps.c),
+    *(column.label(f"bill_{column.name}") for column in bills.c),
+]
+_JOINED = activities.outerjoin(mps, mps.c.id == activities.c.mp_id).outerjoin(bills, bills.c.id == activities.c.bill_id)
+
+
+def select_activities(*more: sa.ColumnElement[Any], also: Any = None) -> sa.Select[Any]:  # noqa: ANN401 - a join's type
+    """Activities with their MPs and bills, and `more` columns; `also(join)` may join further tables."""
+    source = _JOINED if also is None else also(_JOINED)
+    return sa.select(*_COLUMNS, *more).select_from(source)
+
+
+def to_activity(row: sa.Row[Any]) -> Activity:
+    """The activity of a row of `select_activities`, sequenced or not (then `n` is 0)."""
+    return Activity(
+        id=ActivityId(row.id),
+        n=row.n or 0,
+        type=ActivityType(row.type),
+        title=row.title,
+        summary=row.summary,
+        url=row.url,
+        occurred_at=row.occurred_at.astimezone(UTC),
+        created_at=row.created_at.astimezone(UTC),
+        metadata=row.metadata,
+        mp=None if row.mp_id is None else Mp(MpId(row.mp_id), row.mp_name, row.mp_party, row.mp_riding, row.mp_version),
+        bill=None
+        if row.bill_id is None
+        else Bill(BillId(row.bill_id), row.bill_number, row.bill_title, row.bill_version),
+    )
+
+
+def matching(chosen: ActivityFilter) -> list[sa.ColumnElement[bool]]:
+    """The filter as conditions on `activities`; none for the filter that lets everything through."""
+    conditions: list[sa.ColumnElement[bool]] = []
+    if chosen.types:
+        conditions.append(activities.c.type.in_(sorted(chosen.types)))
+    if chosen.mps:
+        conditions.append(activities.c.mp_id.in_(sorted(chosen.mps)))
+    if chosen.bills:
+        conditions.append(activities.c.bill_id.in_(sorted(chosen.bills)))
+    return conditions
+
+
+class Database:
+    """Connections of an engine, each use of them named, timed and with its failures translated."""
+
+    def __init__(self, *, engine: AsyncEngine, metrics: Metrics) -> None:
+        self._engine = engine
+        self._metrics = metrics
+
+    @asynccontextmanager
+    async def reading(self, query: str) -> AsyncIterator[AsyncConnection]:
+        """A connection for one read. Raises Unavailable if PostgreSQL gives none, or fails, within its time limits."""
+        with self._metrics.db_query_duration_seconds.labels(query=query).time():
+            async with translated(query), self._engine.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def writing(self, query: str) -> AsyncIterator[AsyncConnection]:
+        """A transaction, committed at the end of the block. Raises Unavailable as `reading` does."""
+        with self._metrics.db_query_duration_seconds.labels(query=query).time():
+            async with translated(query), self._engine.begin() as connection:
+                yield connection
+
+
+@asynccontextmanager
+async def translated(doing: str) -> AsyncIterator[None]:
+    """Turn what driver and pool raise when PostgreSQL is away or overloaded into Unavailable.
+
+    A statement that is wrong stays a DBAPIError: that is a fault of ours, not weather.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        if error.connection_invalidated or _is_weather(error):
+            raise Unavailable(f"The database did not answer ({doing}). Try again in a few seconds.") from error
+        raise
+    except (SQLAlchemyError, PostgresConnectionError, OSError, TimeoutError) as error:
+        raise Unavailable(f"The database did not answer ({doing}). Try again in a few seconds.") from error
+
+
+def _is_weather(error: DBAPIError) -> bool:
+    # Classes 08 connection, 53 resources, 57 operator intervention (shutdown, cancelled by time-out), 25P04 and 40.
+    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    if code is None:
+        return not isinstance(error.orig, PostgresError)
+    return code[:2] in {"08", "53", "57", "40"} or code == "25P04"

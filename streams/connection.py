@@ -1,0 +1,81 @@
+"""Connecting to Redis, and what our scripts look like from Python."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from streams.errors import StreamsUnavailable
+
+LONGEST_WAIT = timedelta(seconds=2)
+"""A command that takes longer is given up: health must say "Redis is down" within two seconds."""
+
+_LUA = Path(__file__).parent / "lua"
+
+
+def connect(url: str, *, longest_wait: timedelta = LONGEST_WAIT, pool_size: int = 50) -> "Redis":
+    """Make a client for a `redis://`, `rediss://` or `unix://` URL. Opens nothing yet.
+
+    No retries inside the client: redis-py's ten, with back-off, turn a dead server into seconds of silence, and an
+    append repeated blindly is what compare-and-append exists to avoid. Raises ValueError for another kind of URL.
+    """
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("REDIS_URL must start with redis://, rediss:// or unix://, as in redis://localhost:6379/0")
+    return Redis.from_url(
+        url,
+        socket_timeout=longest_wait.total_seconds(),
+        socket_connect_timeout=longest_wait.total_seconds(),
+        max_connections=pool_size,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,  # one shape of replies on every server we support
+    )
+
+
+@asynccontextmanager
+async def translated(doing: str) -> AsyncIterator[None]:
+    """Turn what redis-py raises when the server is gone, busy or a replica into StreamsUnavailable."""
+    try:
+        yield
+    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+        raise StreamsUnavailable(f"Redis did not answer while {doing}: {error}") from error
+    except RedisError as error:
+        raise StreamsUnavailable(f"Redis refused {doing}: {error}") from error
+
+
+class Script:
+    """A Lua script of ours, sent by its hash, and whole when the server does not know it (yet, or after a restart)."""
+
+    def __init__(self, redis: "Redis", name: str) -> None:
+        self._redis = redis
+        self._name = name
+        self._source = (_LUA / f"{name}.lua").read_text(encoding="utf-8")
+        self._sha = redis.register_script(self._source).sha
+
+    async def __call__(self, *, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:  # noqa: ANN401 - Lua's
+        """Run it. Raises StreamsUnavailable; the script may then have run all the same."""
+        async with translated(f"running {self._name}.lua"):
+            try:
+                return await self._redis.evalsha(self._sha, len(keys), *keys, *args)
+            except NoScriptError:
+                return await self._redis.eval(self._source, len(keys), *keys, *args)
+
+
+async def eviction_policy(redis: "Redis") -> str:
+    """The server's `maxmemory-policy`; "unknown" where CONFIG is forbidden, as on managed servers.
+
+    Raises StreamsUnavailable.
+    """
+    async with translated("reading the eviction policy"):
+        try:
+            answer: Any = await redis.config_get("maxmemory-policy")
+        except ResponseError:
+            return "unknown"
+    return str(answer.get("maxmemory-policy", "unknown"))

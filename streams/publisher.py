@@ -1,0 +1,103 @@
+"""Bringing the Redis stream up to the log, by compare-and-append."""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar
+
+from redis.asyncio import Redis
+
+from streams.connection import Script, translated
+from streams.cursor import START, Cursor
+from streams.entries import Entry, SequencedLog, stream_key, to_fields
+
+log = logging.getLogger("divisionbell.streams")
+T = TypeVar("T")
+
+BATCH = 500
+"""Entries an append: about 0.5 MB and a few milliseconds of Redis' one thread."""
+
+
+class Publisher(Generic[T]):
+    """Appends to each shard's stream whatever the log has beyond the stream's last ID.
+
+    Nothing it remembers has to be true: every append names the last ID it expects, and a stream that ends elsewhere
+    (flushed, a stale replica, an append that timed out but ran, another publisher) is continued from where it ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        redis: "Redis",
+        log_of_record: SequencedLog[T],
+        shards: int = 1,
+        retention: timedelta = timedelta(days=30),
+        longest: int = 1_000_000,
+    ) -> None:
+        self._redis = redis
+        self._log = log_of_record
+        self._keys = [stream_key(shard) for shard in range(shards)]
+        self._append = Script(redis, "append")
+        self._retention = retention
+        self._longest = longest
+        self._last: dict[str, Cursor] = {}
+
+    async def publish(self) -> int:
+        """Append what is missing to every shard; return the number of entries appended.
+
+        Raises StreamsUnavailable, or what the log raises; calling again continues.
+        """
+        return sum([await self._bring_up(key) for key in self._keys])
+
+    def forget(self) -> None:
+        """Ask Redis for each stream's last ID next time: it may have changed without us."""
+        self._last.clear()
+
+    async def trim(self) -> None:
+        """Drop what is older than the retention, or beyond the longest stream. PostgreSQL replays it."""
+        oldest = Cursor.at(datetime.now(UTC) - self._retention)
+        for key in self._keys:
+            async with translated("trimming the stream"):
+                await self._redis.xtrim(key, minid=str(oldest), approximate=True)
+                await self._redis.xtrim(key, maxlen=self._longest, approximate=True)
+
+    async def _bring_up(self, key: str) -> int:
+        appended = 0
+        last = self._last.get(key)
+        if last is None:
+            last = await self._compare_with_head(key)
+        while True:
+            entries = await self._log.after(await self._start(last), BATCH)
+            if not entries:
+                self._last[key] = last
+                return appended
+            fits, actual = await self._compare_and_append(key, last, entries)
+            if fits:
+                appended += len(entries)
+            else:
+                log.warning("stream ends elsewhere than expected", extra={"key": key, "at": str(actual)})
+            last = self._last[key] = actual
+
+    async def _start(self, last: Cursor) -> Cursor:
+        if last != START:
+            return last
+        return await self._log.floor(since=Cursor.at(datetime.now(UTC) - self._retention), at_most=self._longest)
+
+    async def _compare_with_head(self, key: str) -> Cursor:
+        # The order matters: the head, read second, is not behind the stream unless PostgreSQL lost its tail.
+        _, last = await self._compare_and_append(key, START, [])
+        head = await self._log.head()
+        if last > head.cursor:
+            log.error(
+                "Redis has seen more than PostgreSQL remembers: the log's tail was lost, continuing after it",
+                extra={"stream": str(last), "log": str(head.cursor)},
+            )
+            await self._log.raise_head(last)
+        return last
+
+    async def _compare_and_append(self, key: str, expected: Cursor, entries: Sequence[Entry[T]]) -> tuple[bool, Cursor]:
+        args: list[str | bytes | int] = [str(expected)]
+        for entry in entries:
+            args.extend(to_fields(entry))
+        fits, last = await self._append(keys=[key], args=args)
+        return bool(fits), Cursor.parse(last)

@@ -1,0 +1,155 @@
+"""Giving every committed activity its place in the log, and the stream its entry."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from typing import Generic, Protocol, TypeVar
+
+from streams.entries import SequencedLog
+from streams.errors import StreamsUnavailable
+from streams.publisher import Publisher
+from telemetry.metrics import Metrics
+
+log = logging.getLogger("divisionbell.streams")
+T = TypeVar("T")
+
+BATCH = 1_000
+"""Activities given cursors in one transaction: tens of milliseconds under the row lock."""
+
+TRIM_EVERY = timedelta(minutes=1)
+
+
+class Lease(Protocol):
+    """Leadership while it lasts."""
+
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set when the lease is gone, or no longer sure."""
+        ...
+
+    @property
+    def work(self) -> asyncio.Event:
+        """Set when rows may have been inserted; the leader clears it."""
+        ...
+
+
+class Leadership(Protocol):
+    """Where a lease comes from."""
+
+    def hold(self) -> AbstractAsyncContextManager[Lease]:
+        """Wait until nobody else leads, then lead until the block ends."""
+        ...
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since 1970; may step in both directions, cursors do not."""
+    return time.time_ns() // 1_000_000
+
+
+class Sequencer(Generic[T]):
+    """The leader's two loops: cursors in PostgreSQL, entries in Redis. The second may fail; the first goes on.
+
+    Leadership saves work, it does not protect the log: the row lock inside `assign` and the comparison inside the
+    append do, so a leader that was frozen and wakes up beside its successor does no harm.
+    """
+
+    def __init__(
+        self,
+        *,
+        log_of_record: SequencedLog[T],
+        publisher: Publisher[T],
+        leadership: Leadership,
+        metrics: Metrics,
+        look_every: timedelta = timedelta(seconds=1),
+        now_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        self._log = log_of_record
+        self._publisher = publisher
+        self._leadership = leadership
+        self._metrics = metrics
+        self._look_every = look_every.total_seconds()
+        self._now_ms = now_ms
+        self._assigned = asyncio.Event()
+        self.leading = False
+
+    async def run(self) -> None:
+        """Lead whenever nobody else does, until cancelled."""
+        while True:
+            try:
+                async with self._leadership.hold() as lease, self._announced():
+                    await self._lead(lease)
+            except Exception as error:  # noqa: BLE001 - whatever PostgreSQL's driver raises, the remedy is to try again
+                log.warning("sequencer lost its footing, trying again", extra={"error": repr(error)})
+                await asyncio.sleep(self._look_every)
+
+    @contextlib.asynccontextmanager
+    async def _announced(self) -> AsyncIterator[None]:
+        log.info("leading: sequencer")
+        self.leading = True
+        self._publisher.forget()
+        try:
+            yield
+        finally:
+            self.leading = False
+            log.info("no longer leading: sequencer")
+
+    async def _lead(self, lease: Lease) -> None:
+        loops = [
+            asyncio.create_task(self._assign_loop(lease), name="sequencer-assign"),
+            asyncio.create_task(self._publish_loop(), name="sequencer-publish"),
+            asyncio.create_task(self._trim_loop(), name="sequencer-trim"),
+            asyncio.create_task(lease.lost.wait(), name="sequencer-lease"),
+        ]
+        try:
+            done, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
+                ended.result()
+        finally:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+
+    async def _assign_loop(self, lease: Lease) -> None:
+        while True:
+            lease.work.clear()
+            while await self.assign_once():
+                pass
+            with contextlib.suppress(TimeoutError):
+                # The timer finds what no notification told of: rows from sessions whose triggers are off.
+                await asyncio.wait_for(lease.work.wait(), self._look_every)
+
+    async def assign_once(self) -> int:
+        """Sequence one batch; return its size."""
+        count = await self._log.assign(now_ms=self._now_ms(), limit=BATCH)
+        if count:
+            self._metrics.activities_created_total.inc(count)
+            self._assigned.set()
+        return count
+
+    async def _publish_loop(self) -> None:
+        while True:
+            self._assigned.clear()
+            try:
+                await self._publisher.publish()
+            except StreamsUnavailable as error:
+                log.warning("cannot append to the stream, trying again", extra={"error": str(error)})
+                self._publisher.forget()
+                await asyncio.sleep(self._look_every)
+                continue
+            try:
+                await asyncio.wait_for(self._assigned.wait(), self._look_every)
+            except TimeoutError:
+                # Nothing to do for a while: look whether the stream still ends where we left it.
+                self._publisher.forget()
+
+    async def _trim_loop(self) -> None:
+        while True:
+            await asyncio.sleep(TRIM_EVERY.total_seconds())
+            try:
+                await self._publisher.trim()
+            except StreamsUnavailable as error:
+                log.warning("cannot trim the stream, trying again", extra={"error": str(error)})

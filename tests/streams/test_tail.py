@@ -1,0 +1,154 @@
+"""The tail: every entry of the log once, in order, whatever the stream does."""
+
+from datetime import timedelta
+from typing import Any
+
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from resolvers.activities import Activity
+from resolvers.database.log import PostgresLog
+from streams.cursor import START
+from streams.entries import stream_key
+from streams.publisher import Publisher
+from streams.tail import Tail
+from tests.support.parliament import insert_activities
+from tests.support.running import assign_all, in_background, make_tail, whole_log
+from tests.support.waiting import wait_until
+
+QUICKLY = timedelta(milliseconds=50)
+NEVER = timedelta(hours=1)
+
+
+async def publish(engine: AsyncEngine, redis: Redis, log_of_record: PostgresLog, count: int) -> None:
+    """Insert, sequence and append."""
+    await insert_activities(engine, count)
+    await assign_all(log_of_record)
+    await Publisher(redis=redis, log_of_record=log_of_record).publish()
+
+
+async def assert_tail_has_the_log(tail: Tail[Activity], log_of_record: PostgresLog) -> None:
+    """Wait until the ring holds all of the log, and nothing else."""
+    log = await whole_log(log_of_record)
+    await wait_until(lambda: tail.head >= log[-1].cursor, description="the tail has the end of the log")
+
+    assert log == list(tail.ring.after(START, 100_000) or ())
+
+
+async def test_tail_starts_with_the_past_and_follows(
+    database: AsyncEngine, redis: Redis, log_of_record: PostgresLog
+) -> None:
+    """A new process has the ring's worth of history, then everything that is appended."""
+    await publish(database, redis, log_of_record, 3)
+    tail = make_tail(redis, log_of_record, compare_every=NEVER)
+    async with in_background(tail.run()):
+        await tail.ready.wait()
+        await publish(database, redis, log_of_record, 3)
+
+        await assert_tail_has_the_log(tail, log_of_record)
+
+
+async def test_tail_wakes_its_listeners_after_the_ring_has_grown(
+    database: AsyncEngine, redis: Redis, log_of_record: PostgresLog
+) -> None:
+    """Whoever is woken finds the new entry in the ring, and is not woken after it has left."""
+    tail = make_tail(redis, log_of_record)
+    heads: list[int] = []
+    stop = tail.listen(lambda: heads.append(tail.head))
+    async with in_background(tail.run()):
+        await tail.ready.wait()
+        await publish(database, redis, log_of_record, 1)
+        head = (await log_of_record.head()).cursor
+        await wait_until(lambda: head in heads, description="woken with the new head")
+
+        stop()
+        await publish(database, redis, log_of_record, 1)
+        await assert_tail_has_the_log(tail, log_of_record)
+        assert heads[-1] == head
+
+
+async def test_entry_missing_from_the_stream_is_read_from_postgresql(
+    database: AsyncEngine, redis: Redis, log_of_record: PostgresLog
+) -> None:
+    """The next entry's `prev` gives the hole away, even to a tail that never compares heads."""
+    tail = make_tail(redis, log_of_record, compare_every=NEVER)
+    await tail._fill()
+    await publish(database, redis, log_of_record, 4)
+    raw: Any = await redis.xrange(stream_key())
+    await redis.xdel(stream_key(), raw[1][0], raw[2][0])
+
+    async with in_background(tail._follow()):
+        await assert_tail_has_the_log(tail, log_of_record)
+
+
+async def test_unreadable_entry_is_read_from_postgresql(
+    database: AsyncEngine, redis: Redis, log_of_record: PostgresLog
+) -> None:
+    """An entry that somebody garbled neither stops the tail nor is left out."""
+    tail = make_tail(redis, log_of_record, compare_every=NEVER)
+    await tail._fill()
+    await publish(database, redis, log_of_record, 2)
+    raw: Any = await redis.xrange(stream_key())
+    await redis.delete(stream_key())
+    for entry_id, fields in raw:
+        await redis.xadd(stream_key(), {**fields, b"data": b"{"}, id=entry_id)
+
+    async with in_background(tail._follow()):
+        await assert_tail_has_the_log(tail, log_of_record)
+
+
+async def test_unreadable_entry_that_postgresql_never_had_is_passed_over(
+    database: AsyncEngine, redis: Redis, log_of_record: PostgresLog
+) -> None:
+    """Garbage that somebody added to the stream is not read again and again."""
+    await publish(database, redis, log_of_record, 1)
+    tail = make_tail(redis, log_of_record, compare_every=NEVER)
+    async with in_background(tail.run()):
+        await tail.ready.wait()
+        await redis.xadd(stream_key(), {"garbage": "1"})
+        garbage: Any = await redis.xinfo_stream(stream_key())
+
+        await wait_until(
+            lambda: str(tail.head).encode() == garbage["last-generated-id"], description="past the garbage"
+        )
+
+
+async def test_silent_stream_is_not_waited_for(database: AsyncEngine, redis: Redis, log_of_record: PostgresLog) -> None:
+    """What nobody appended to the stream arrives all the same, from PostgreSQL."""
+    tail = make_tail(redis, log_of_record, compare_every=QUICKLY)
+    async with in_background(tail.run()):
+        await tail.ready.wait()
+        await insert_activities(database, 3)
+        await assign_all(log_of_record)
+
+        await assert_tail_has_the_log(tail, log_of_record)
+
+
+async def test_flushed_stream_does_not_stop_the_tail(
+    database: AsyncEngine, redis: Redis, log_of_record: PostgresLog
+) -> None:
+    """I8: entries before and after a FLUSHALL are all there, once."""
+    tail = make_tail(redis, log_of_record, compare_every=NEVER)
+    async with in_background(tail.run()):
+        await tail.ready.wait()
+        for _ in range(3):
+            await publish(database, redis, log_of_record, 2)
+            await assert_tail_has_the_log(tail, log_of_record)
+            await redis.flushdb()
+        await publish(database, redis, log_of_record, 1)
+
+        await assert_tail_has_the_log(tail, log_of_record)
+
+
+async def test_unreachable_redis_leaves_postgresql(database: AsyncEngine, log_of_record: PostgresLog) -> None:
+    """With Redis down from the start the tail is ready, says so, and goes on from PostgreSQL."""
+    nowhere: Redis = Redis(host="127.0.0.1", port=9, socket_connect_timeout=0.2)
+    tail = make_tail(nowhere, log_of_record, compare_every=QUICKLY)
+    async with in_background(tail.run()):
+        await tail.ready.wait()
+        await insert_activities(database, 3)
+        await assign_all(log_of_record)
+
+        await assert_tail_has_the_log(tail, log_of_record)
+        assert not tail.redis_answers
+    await nowhere.aclose()
