@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+import asyncpg
 import orjson
 import sqlalchemy as sa
 from alembic import command
@@ -12,37 +13,58 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x6469_7662_0001  # "divb" 1: one process migrates at a time, the others wait and find it done
+CONNECT_WITHIN = timedelta(seconds=5)
 LONGEST_STATEMENT = timedelta(seconds=10)
+LONGEST_SILENCE = timedelta(seconds=5)
+
+
+def driver_url(url: str) -> str:
+    """`url` as asyncpg takes it, which reads libpq's parameters such as `sslmode` itself.
+
+    Raises ValueError for a URL that is none of PostgreSQL's.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        raise ValueError("DATABASE_URL is not a URL; write postgresql://user:password@host:5432/database")
+    if scheme.split("+")[0] not in {"postgresql", "postgres"}:
+        raise ValueError(f"DATABASE_URL names {scheme}; Division Bell runs on postgresql://")
+    return f"postgresql://{rest}"
 
 
 def connect(url: str, *, pool_size: int = 10, application_name: str = "divisionbell") -> AsyncEngine:
     """Make an engine for a `postgresql://` URL, as PostgreSQL's own tools take it. Opens nothing yet.
 
-    A statement that runs for 10 s is cancelled: no query of ours is meant to, and clients have left by then.
-    Raises ValueError for a URL that is none of PostgreSQL's.
+    A statement that runs for 10 s is cancelled: no query of ours is meant to, and clients have left by then. A session
+    that is silent inside a transaction for 5 s is ended: a process frozen while it held the log's lock would stop the
+    log. Raises ValueError for a URL that is none of PostgreSQL's.
     """
-    try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
-        raise ValueError("DATABASE_URL is not a URL; write postgresql://user:password@host:5432/database") from error
-    if parsed.drivername.split("+")[0] not in {"postgresql", "postgres"}:
-        raise ValueError(f"DATABASE_URL names {parsed.drivername}; Division Bell runs on postgresql://")
+    dsn = driver_url(url)
+
+    async def open_connection() -> asyncpg.Connection:
+        return await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_WITHIN.total_seconds(),
+            server_settings={
+                "application_name": application_name,
+                "statement_timeout": _milliseconds(LONGEST_STATEMENT),
+                "idle_in_transaction_session_timeout": _milliseconds(LONGEST_SILENCE),
+                "timezone": "UTC",
+            },
+        )
+
     return create_async_engine(
-        parsed.set(drivername="postgresql+asyncpg"),
+        "postgresql+asyncpg://",
+        async_creator=open_connection,
         json_deserializer=read_json,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
-        connect_args={
-            "timeout": 5,
-            "server_settings": {
-                "application_name": application_name,
-                "statement_timeout": str(int(LONGEST_STATEMENT.total_seconds() * 1000)),
-                "timezone": "UTC",
-            },
-        },
     )
+
+
+def _milliseconds(span: timedelta) -> str:
+    return str(int(span.total_seconds() * 1000))
 
 
 def read_json(text: str | bytes) -> object:

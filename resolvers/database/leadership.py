@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncEngine
+
+from resolvers.database.engine import driver_url
 
 log = logging.getLogger("divisionbell.resolvers")
 
@@ -33,9 +34,9 @@ class Leadership:
     successor, so whatever it does must be safe to do twice.
     """
 
-    def __init__(self, *, engine: AsyncEngine, role: str, notify_on: str | None = None) -> None:
-        """`notify_on`: a NOTIFY channel that sets `Lease.work`."""
-        self._url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    def __init__(self, *, url: str, role: str, notify_on: str | None = None) -> None:
+        """`notify_on`: a NOTIFY channel that sets `Lease.work`. Raises ValueError for a URL that is none."""
+        self._url = driver_url(url)
         self._role = role
         self._key = zlib.crc32(f"divisionbell:{role}".encode())
         self._channel = notify_on

@@ -17,6 +17,10 @@ _ENTRIES = select_activities(
     also=lambda joined: joined.outerjoin(_predecessor, _predecessor.c.n == activities.c.n - 1),
 )
 _LOCK_HEAD = sa.update(log_head).values(cursor=log_head.c.cursor).returning(log_head.c.cursor, log_head.c.n)
+# PostgreSQL 17 and newer; before, the engine's limit on silent transactions alone frees the lock of a frozen leader.
+_GIVE_UP_SOON = sa.text(
+    "SELECT set_config('transaction_timeout', '5s', true) WHERE current_setting('server_version_num')::int >= 170000"
+)
 # A row that somebody is still changing is skipped, not waited for: waiting would hold everybody's lock.
 _ASSIGN = sa.text(
     """
@@ -78,6 +82,7 @@ class PostgresLog:
             if not await connection.scalar(_UNSEQUENCED):
                 return 0
         async with self._database.writing("assign_cursors") as connection:
+            await connection.execute(_GIVE_UP_SOON)
             locked = (await connection.execute(_LOCK_HEAD)).one()
             first = first_cursor(Cursor(locked.cursor), now_ms)
             assigned = await connection.execute(_ASSIGN, {"first": first, "n": locked.n, "limit": limit})

@@ -100,6 +100,18 @@ async def test_a_row_somebody_is_changing_is_not_waited_for(database: AsyncEngin
     assert await log_of_record.assign(now_ms=NOW_MS, limit=10) == 1
 
 
+async def test_lock_of_a_leader_frozen_in_its_transaction_is_freed(
+    database: AsyncEngine, log_of_record: PostgresLog
+) -> None:
+    """A process that stops between locking the head and committing holds the log up for five seconds, not for ever."""
+    await insert_activities(database, 1)
+    async with database.connect() as frozen:
+        await frozen.execute(sa.text("UPDATE log_head SET cursor = cursor"))
+        async with asyncio.timeout(9):
+            assert await log_of_record.assign(now_ms=NOW_MS, limit=10) == 1
+        await frozen.invalidate()
+
+
 async def test_an_inserted_cursor_is_ignored(database: AsyncEngine, log_of_record: PostgresLog) -> None:
     """A place in the log comes from the sequencer, whatever the INSERT said."""
     await insert_activities(database, 1, cursor=7, n=7)
