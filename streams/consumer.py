@@ -96,6 +96,11 @@ class Consumer(Generic[T]):
             self._record(handed_over=self._in_flight)
             self._in_flight = None
 
+    @property
+    def head(self) -> Cursor:
+        """Where the log ends, as far as this process knows; never before `position`."""
+        return max(self.position, self._tail.head)
+
     def close(self, reason: Closed) -> None:
         """Have the iteration end as soon as what is in flight is taken."""
         self.closed = self.closed or reason
@@ -142,7 +147,7 @@ class Consumer(Generic[T]):
 
     def _bookmark(self) -> Bookmark:
         self._next_bookmark = self._clock() + self._bookmark_every
-        return Bookmark(self.position, max(self.position, self._tail.head))
+        return Bookmark(self.position, self.head)
 
     async def _turn_page(self) -> None:
         self._wake.clear()

@@ -1,0 +1,40 @@
+"""The demo's parliament in the database: a past to begin with, and a present that goes on."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from resolvers.database.importing import any_activity, import_records, publish_record
+from resolvers.demo import parliament
+
+SEED = 1867
+EVERY = timedelta(seconds=4)
+
+
+async def fill(engine: AsyncEngine, *, started: Callable[[int], None], progress: Callable[[int], None]) -> None:
+    """Write the past, unless there is one. `started` is told how many come, `progress` how many more came."""
+    if await any_activity(engine):
+        return
+    records = parliament.past(SEED, datetime.now(UTC))
+    started(len(records))
+    await import_records(engine, records, progress=progress)
+
+
+async def go_on(engine: AsyncEngine) -> None:
+    """Publish a new activity every few seconds, until cancelled."""
+    for record in parliament.future(SEED, lambda: datetime.now(UTC)):
+        await asyncio.sleep(EVERY.total_seconds())
+        await publish_record(engine, record)
+
+
+def kept_secret(state_dir: Path) -> str:
+    """A secret of this demo's own, the same after a restart so that open pages and copied tokens go on."""
+    path = state_dir.absolute() / "auth-secret"
+    if not path.exists() or not path.read_text():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(48))
+    return path.read_text()

@@ -1,0 +1,88 @@
+"""Who asks: bearer tokens, read and issued."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import jwt
+
+from resolvers.errors import Forbidden, Unauthenticated
+
+ALGORITHM = "HS256"
+SHORTEST_SECRET = 32
+"""Bytes, as RFC 7518 section 3.2 asks for HS256."""
+LONGEST_USER = 128
+
+
+class Scope(StrEnum):
+    """What a token lets its bearer do."""
+
+    READ = "read"
+    PUBLISH = "publish"
+    OPS = "ops"
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """The bearer of a token that counts until `expires_at` (aware)."""
+
+    user: str
+    scopes: frozenset[Scope]
+    expires_at: datetime
+
+    def require(self, scope: Scope) -> None:
+        """Raise Forbidden unless the token carries `scope`."""
+        if scope not in self.scopes:
+            raise Forbidden(f"This needs a token with the scope '{scope}'.")
+
+
+class Tokens:
+    """Issues and reads HS256 tokens with the claims `sub`, `exp` and `scope` (space-separated)."""
+
+    def __init__(self, *, secret: str) -> None:
+        """Raises ValueError for a secret that is too short to be one."""
+        if len(secret.encode()) < SHORTEST_SECRET:
+            raise ValueError(
+                f"AUTH_SECRET must be at least {SHORTEST_SECRET} bytes; make one with:"
+                " python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+            )
+        self._secret = secret
+
+    def issue(self, *, user: str, scopes: frozenset[Scope], lasts: timedelta) -> str:
+        """A token for `user`. Raises ValueError for a user name that a token cannot carry."""
+        if not _is_user(user):
+            raise ValueError(f"a user is 1 to {LONGEST_USER} printable characters")
+        claims = {
+            "sub": user,
+            "exp": datetime.now(UTC) + lasts,
+            "scope": " ".join(sorted(scopes)),
+        }
+        return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
+
+    def read(self, authorization: str | None) -> Viewer:
+        """The viewer of an `Authorization` header. Raises Unauthenticated; unknown scopes count for nothing."""
+        if not authorization:
+            raise Unauthenticated("Send your token in the header 'Authorization: Bearer <token>'.")
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("The Authorization header must read 'Bearer <token>'.")
+        try:
+            claims = jwt.decode(
+                token.strip(), self._secret, algorithms=[ALGORITHM], options={"require": ["sub", "exp"]}
+            )
+        except jwt.ExpiredSignatureError as error:
+            raise Unauthenticated("Your token has expired. Get a new one and try again.") from error
+        except jwt.InvalidTokenError as error:
+            raise Unauthenticated("Your token is not valid here. Get a new one and try again.") from error
+        if not _is_user(claims["sub"]):
+            raise Unauthenticated("Your token names no user.")
+        asked = str(claims.get("scope", "")).split()
+        return Viewer(
+            user=claims["sub"],
+            scopes=frozenset(scope for scope in Scope if scope in asked),
+            expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+        )
+
+
+def _is_user(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= LONGEST_USER and name.isprintable()

@@ -1,0 +1,1 @@
+"""Reading sources of activities into plain records."""
