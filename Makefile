@@ -1,0 +1,95 @@
+# Every target works from a fresh checkout: `.venv` is made when it is needed.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+EXPLORER := client-example/dist/explorer/index.html
+NODE_MODULES := client-example/node_modules/.installed
+WITH_NODE := PATH="$(BIN):$$PATH"
+NPM_QUIET := --no-audit --no-fund --loglevel=error
+NODE_IS_NEW_ENOUGH := node -e 'const [a, b] = process.versions.node.split(".").map(Number); \
+  process.exit(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19) ? 0 : 1)' 2>/dev/null && npm --version >/dev/null 2>&1
+WORKERS ?= 2
+
+help: ## Show this help
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 12
+
+demo: $(VENV)/.run $(EXPLORER) ## Run everything on embedded PostgreSQL and Valkey (PORT, STATE_DIR, DEMO_ACTIVITY=off, …)
+	@exec $(BIN)/python -m cli demo
+
+test: $(VENV)/.dev $(EXPLORER) ## Run all tests on servers of their own
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+check: lint types contracts sdl-check ## Lint, types, import contracts, printed schema
+
+lint: $(VENV)/.dev ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev ## mypy --strict
+	$(BIN)/mypy
+
+contracts: $(VENV)/.dev ## Imports point down
+	$(BIN)/lint-imports
+
+sdl-check: $(VENV)/.dev ## The printed schema is the committed one
+	$(BIN)/python -m pytest -q tests/schema/test_sdl.py
+
+sdl: $(VENV)/.run ## Renew schema/schema.graphql
+	$(BIN)/python -c 'from schema.root import build_schema; print(build_schema().as_str())' > schema/schema.graphql
+
+format: $(VENV)/.dev ## Format the Python code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+explorer: $(EXPLORER) ## Build GraphiQL into client-example/dist
+
+explorer-check: $(NODE_MODULES) ## Type-check and test the front end
+	cd client-example && $(WITH_NODE) npm run check && $(WITH_NODE) npm test
+
+lock: $(VENV)/.dev ## Renew the lock files
+	$(BIN)/pip install -q uv
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 pyproject.toml --group embedded -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 pyproject.toml --group embedded --group dev -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --group node -o requirements-node.lock
+	cd client-example && npm install --package-lock-only
+
+clean: ## Remove what was built; the demo's data stays
+	rm -rf $(VENV) client-example/node_modules client-example/dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+# Stamps: what they stand for is made once, and again when its lock file changes.
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Division Bell needs Python 3.11 or newer; say which with PYTHON=python3.12"; exit 1; }
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "install Python's venv module first (Debian and Ubuntu: apt install python3-venv)"; exit 1; }
+
+$(VENV)/.run: requirements.lock | $(VENV)/bin/python
+	@echo "installing what the server needs"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run | $(VENV)/bin/python
+	@echo "installing what the tests need"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# Node from a wheel, where the machine has none that is new enough, or one whose npm cannot install.
+$(NODE_MODULES): client-example/package-lock.json | $(VENV)/bin/python
+	@echo "installing what the explorer needs"
+	@{ $(NODE_IS_NEW_ENOUGH) && cd client-example && npm ci $(NPM_QUIET); } \
+	  || { echo "getting Node from a wheel" \
+	       && $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-node.lock \
+	       && cd client-example && $(WITH_NODE) npm ci $(NPM_QUIET); }
+	@touch $@
+
+$(EXPLORER): $(NODE_MODULES) $(wildcard client-example/explorer/*) client-example/package.json client-example/tsconfig.json
+	@echo "building the explorer"
+	@cd client-example && $(WITH_NODE) npm run --silent build > dist.log 2>&1 || { cat dist.log; exit 1; }
+	@rm -f client-example/dist.log
+	@touch $@
+
+.PHONY: help demo test check lint types contracts sdl-check sdl format explorer explorer-check lock clean

@@ -1,0 +1,294 @@
+"""Composition: every object of the server is made here, and every background task has its owner here."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Route
+
+from resolvers.activities import Activity, decode
+from resolvers.database.engine import connect as connect_database
+from resolvers.database.engine import newest_revision, revision
+from resolvers.database.feed import JoinedFeed, StoredActivities
+from resolvers.database.leadership import Leadership
+from resolvers.database.log import PostgresLog
+from resolvers.database.queries import Database
+from resolvers.database.reads import ReadMarks
+from resolvers.errors import Forbidden, Unauthenticated
+from resolvers.feed import Feed
+from resolvers.identity import Tokens, Viewer
+from resolvers.live import LiveFeed
+from resolvers.updates import Updates
+from schema.context import Context, Services
+from schema.http_metrics import HttpMetrics
+from schema.pages import Explorer, Identity
+from schema.probes import Readiness, probes
+from schema.refusals import HttpRefusal
+from schema.root import build_schema
+from schema.streams import OpenStreams
+from schema.view import GraphQLView
+from settings import Settings
+from streams.connection import connect as connect_redis
+from streams.connection import eviction_policy
+from streams.consumer import Closed
+from streams.history import History
+from streams.ledger import Ledger
+from streams.publisher import Publisher
+from streams.sequencer import Sequencer
+from streams.subscribers import Subscribers
+from streams.tail import Tail
+from telemetry.health import HealthSampler
+from telemetry.metrics import Metrics, process_metrics
+
+log = logging.getLogger("divisionbell.app")
+
+EXPLORER = Path(__file__).parent / "client-example" / "dist" / "explorer"
+START_WITHIN = timedelta(seconds=30)
+
+
+Work = Callable[[], Awaitable[None]]
+
+
+class NotReady(Exception):
+    """The server cannot start; the message says what to do."""
+
+
+@dataclass
+class Server:
+    """What `cli` runs: the application, what to await before it stops, and `stopping`, set when a task failed."""
+
+    app: Starlette
+    drain: Work
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    failures: list[Exception] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Everything below the schema."""
+
+    engine: AsyncEngine
+    redis: "Redis"
+    database: Database
+    tail: Tail[Activity]
+    ledger: Ledger
+    sequencer: Sequencer[Activity]
+    health: HealthSampler
+    services: Services
+
+
+def build_floor(settings: Settings, *, database_url: str, redis_url: str, metrics: Metrics) -> Floor:
+    """Make everything below the schema. Connects to nothing yet. Raises ValueError for a URL that is none."""
+    engine = connect_database(database_url, pool_size=settings.database_pool)
+    redis = connect_redis(redis_url)
+    database = Database(engine=engine, metrics=metrics)
+    log_of_record = PostgresLog(database=database)
+    tail = Tail(redis=redis, log_of_record=log_of_record, decode=decode, metrics=metrics, ring_size=settings.ring_size)
+    ledger = Ledger(redis=redis, metrics=metrics)
+    sequencer = Sequencer(
+        log_of_record=log_of_record,
+        publisher=Publisher(
+            redis=redis,
+            log_of_record=log_of_record,
+            retention=settings.stream_retention,
+            longest=settings.stream_max_length,
+        ),
+        leadership=Leadership(url=database_url, role="sequencer", notify_on="activities_inserted"),
+        metrics=metrics,
+    )
+    health = HealthSampler(
+        probes={
+            "redis": lambda: _answers(redis.ping()),
+            "database": lambda: _answers(log_of_record.head()),
+            "tail": lambda: _is(tail.ready.is_set() and not tail.lagging),
+        }
+    )
+    history = History(tail=tail, redis=redis, log_of_record=log_of_record, decode=decode)
+    live = LiveFeed(
+        tail=tail,
+        history=history,
+        log_of_record=log_of_record,
+        subscribers=Subscribers(redis=redis),
+        ledger=ledger,
+        health=health,
+        metrics=metrics,
+        bookmark_every=settings.bookmark_every,
+    )
+    services = Services(
+        feed=Feed(joined=JoinedFeed(database=database)),
+        stored=StoredActivities(database=database),
+        marks=ReadMarks(database=database),
+        updates=Updates(tail=tail, history=history, log_of_record=log_of_record),
+        live=live,
+        health=health,
+        log_of_record=log_of_record,
+    )
+    return Floor(engine, redis, database, tail, ledger, sequencer, health, services)
+
+
+async def _answers(asked: Awaitable[object]) -> bool:
+    await asked
+    return True
+
+
+async def _is(state: bool) -> bool:
+    return state
+
+
+def build(settings: Settings, *, identities: Sequence[Identity] = (), beside: Work | None = None) -> Server:
+    """Compose the server. `beside` is one more background task, such as the demo's activity.
+
+    Raises NotReady for settings that are missing or cannot be.
+    """
+    if not (settings.database_url and settings.redis_url and settings.auth_secret):
+        raise NotReady(
+            "Set DATABASE_URL, REDIS_URL and AUTH_SECRET; or run `make demo`, which brings servers of its own."
+        )
+    metrics = Metrics()
+    process_metrics(metrics.registry)
+    try:
+        tokens = Tokens(secret=settings.auth_secret.get_secret_value())
+        floor = build_floor(settings, database_url=settings.database_url, redis_url=settings.redis_url, metrics=metrics)
+    except ValueError as error:
+        raise NotReady(str(error)) from error
+    streams = OpenStreams()
+    readiness = Readiness(health=floor.health, draining=streams.draining)
+    more = {} if beside is None else {"beside": beside}
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with running(floor, readiness=readiness, more=more, failed=failed):
+            yield
+
+    explorer = Explorer(EXPLORER, identities)
+    view = _view(floor, settings=settings, tokens=tokens, streams=streams, explorer=explorer)
+    app = Starlette(
+        routes=[
+            Route("/graphql", view),
+            *explorer.routes(),
+            *probes(readiness=readiness, registry=metrics.registry),
+        ],
+        lifespan=lifespan,
+    )
+    app.add_middleware(HttpMetrics, metrics=metrics)
+
+    async def drain() -> None:
+        floor.services.live.close_all(Closed.DRAINING)
+        await streams.drain(timedelta(seconds=settings.drain_seconds * 0.7))
+
+    server = Server(app, drain)
+
+    def failed(error: Exception) -> None:
+        server.failures.append(error)
+        server.stopping.set()
+
+    return server
+
+
+def _view(
+    floor: Floor, *, settings: Settings, tokens: Tokens, streams: OpenStreams, explorer: Explorer
+) -> GraphQLView[Viewer, Context]:
+    async def authenticate(request: Request) -> Viewer:
+        try:
+            viewer = tokens.read(request.headers.get("authorization"))
+        except Unauthenticated as error:
+            raise HttpRefusal(401, error.code, str(error)) from error
+        if not viewer.scopes:
+            raise HttpRefusal(403, Forbidden.code, "Your token carries none of the scopes read, publish and ops.")
+        return viewer
+
+    async def make_context(request: Request, viewer: Viewer) -> Context:
+        return Context(
+            viewer=viewer,
+            services=floor.services,
+            traceparent=request.headers.get("traceparent"),
+            last_event_id=request.headers.get("last-event-id"),
+        )
+
+    return GraphQLView(
+        build_schema(),
+        authenticate=authenticate,
+        make_context=make_context,
+        explorer=explorer.page,
+        streams=streams,
+        heartbeat=settings.heartbeat,
+    )
+
+
+@asynccontextmanager
+async def running(
+    floor: Floor, *, readiness: Readiness, more: Mapping[str, Work], failed: Callable[[Exception], None]
+) -> AsyncIterator[None]:
+    """Run the background tasks beside the block; afterwards write the last receipts and close all connections.
+
+    Redis may be away: clients then poll. Raises TimeoutError if PostgreSQL does not let the ring be filled.
+    """
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(floor.engine.dispose)
+        stack.push_async_callback(floor.redis.aclose)
+        with contextlib.suppress(Exception):  # Redis is away; clients poll until it is back
+            readiness.eviction_policy = await eviction_policy(floor.redis)
+        stack.push_async_callback(_last_receipts, floor.ledger)
+        tasks = [
+            asyncio.create_task(run_or_stop(name, work, failed), name=name)
+            for name, work in {
+                "tail": floor.tail.run,
+                "ledger": floor.ledger.run,
+                "sequencer": floor.sequencer.run,
+                "health": floor.health.run,
+                **more,
+            }.items()
+        ]
+        stack.push_async_callback(_end, tasks)
+        await asyncio.wait_for(floor.tail.ready.wait(), START_WITHIN.total_seconds())
+        await floor.health.sample()
+        yield
+
+
+async def run_or_stop(name: str, work: Callable[[], Awaitable[None]], failed: Callable[[Exception], None]) -> None:
+    """Run `work` until cancelled; hand any failure to `failed`, which ends the server."""
+    try:
+        await work()
+    except Exception as error:
+        log.exception("background task failed", extra={"task": name})
+        failed(error)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _last_receipts(ledger: Ledger) -> None:
+    try:
+        async with asyncio.timeout(2):
+            await ledger.flush()
+    except Exception as error:  # noqa: BLE001 - the positions stay behind, which costs duplicates, not losses
+        log.warning("last receipts not written", extra={"waiting": len(ledger), "error": repr(error)})
+
+
+async def check(settings: Settings) -> None:
+    """Raise NotReady when PostgreSQL does not answer, or its schema is not the one this code was written for."""
+    try:
+        engine = connect_database(settings.database_url or "", pool_size=1)
+        try:
+            at = await revision(engine)
+        finally:
+            await engine.dispose()
+    except Exception as error:
+        raise NotReady(f"PostgreSQL does not answer at DATABASE_URL: {error}") from error
+    if at != newest_revision():
+        raise NotReady(
+            f"The database is at revision {at or 'none'}, this server needs {newest_revision()}:"
+            " run `python -m cli migrate`."
+        )

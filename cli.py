@@ -1,0 +1,323 @@
+"""The command line: `python -m cli --help`."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from pydantic import SecretStr, ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+import app as composition
+from resolvers.database.engine import connect, migrate, newest_revision
+from resolvers.database.importing import import_records, publish_record
+from resolvers.demo import life
+from resolvers.embedded import EmbeddedServers, ServerMissing, StartFailed, StateInUse, note, running_servers
+from resolvers.identity import Scope, Tokens
+from resolvers.importing import hansard, jsonl
+from resolvers.importing.fetching import fetch
+from resolvers.importing.records import ActivityRecord, ImportProblem, ImportRefused, ImportSummary
+from resolvers.importing.replaying import replay
+from schema.pages import Identity
+from schema.serving import run_server
+from settings import Settings
+from streams.connection import connect as connect_redis
+from streams.connection import eviction_policy
+from telemetry import logs
+
+commands = typer.Typer(
+    help="Division Bell: a real-time feed of what MPs and bills do.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+importing = typer.Typer(help="Bring activities in. Doing it again adds nothing twice.", no_args_is_help=True)
+commands.add_typer(importing, name="import")
+console = Console(stderr=True, highlight=False)
+T = TypeVar("T")
+
+Source = Annotated[
+    str, typer.Argument(metavar="FILE_OR_URL", help="A file, an http(s) address, or - for standard input.")
+]
+Speed = Annotated[
+    float | None, typer.Option(min=0.001, help="Publish one by one, at this many times real speed, instead of at once.")
+]
+
+
+def fail(message: object) -> NoReturn:
+    """Say what is wrong and end with status 1."""
+    console.print(f"[bold red]error:[/] {message}", soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def load_settings(*, needs: Sequence[str] = ()) -> Settings:
+    """Settings from the environment, completed from a running demo. Ends the command if one of `needs` is missing."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        fail("; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()))
+    demo = running_servers(settings.state_dir) or {}
+    found: dict[str, object] = {
+        name: demo[name] for name in ("database_url", "redis_url") if name in demo and not getattr(settings, name)
+    }
+    if "auth_secret" in demo and not settings.auth_secret:
+        found["auth_secret"] = SecretStr(demo["auth_secret"])
+    settings = settings.model_copy(update=found)
+    missing = [name.upper() for name in needs if not getattr(settings, name)]
+    if missing:
+        fail(f"set {' and '.join(missing)}, or start the demo (`make demo`) with the same STATE_DIR")
+    return settings
+
+
+@asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[AsyncEngine]:
+    """An engine for one command."""
+    engine = connect(settings.database_url or "", pool_size=2, application_name="divisionbell-cli")
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work; what it cannot do is told in a sentence."""
+    try:
+        return asyncio.run(work)
+    except (ImportRefused, ValueError, OSError) as error:
+        fail(error)
+
+
+@commands.command()
+def serve(host: str | None = None, port: int | None = None) -> None:
+    """Serve the API on HOST and PORT until SIGTERM; see settings.py for what can be set."""
+    settings = load_settings(needs=["database_url", "redis_url", "auth_secret"])
+    given = {"host": host, "port": port}
+    settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
+    logs.configure(level=settings.log_level)
+    raise typer.Exit(_serve(settings, identities=(), started=lambda url: console.print(f"serving on {url}")))
+
+
+def _serve(
+    settings: Settings,
+    *,
+    identities: Sequence[Identity],
+    started: Callable[[str], None],
+    beside: composition.Work | None = None,
+) -> int:
+    try:
+        asyncio.run(composition.check(settings))
+        server = composition.build(settings, identities=identities, beside=beside)
+    except composition.NotReady as error:
+        fail(error)
+    return run_server(
+        server.app,
+        host=settings.host,
+        port=settings.port,
+        drain=server.drain,
+        drain_within=timedelta(seconds=settings.drain_seconds),
+        stopping=server.stopping,
+        started=started,
+    ) or int(bool(server.failures))
+
+
+@commands.command("migrate")
+def migrate_command() -> None:
+    """Bring the database's schema up to date."""
+    settings = load_settings(needs=["database_url"])
+
+    async def work() -> None:
+        async with database(settings) as engine:
+            await migrate(engine)
+
+    run(work())
+    console.print(f"the database is at revision {newest_revision()}")
+
+
+@commands.command()
+def token(
+    user: Annotated[str, typer.Option(help="Whom the token names.")],
+    scope: Annotated[list[Scope] | None, typer.Option(help="Repeat for several; read if left out.")] = None,
+    hours: Annotated[float, typer.Option(min=0.001, help="How long it counts.")] = 24,
+) -> None:
+    """Print a bearer token signed with AUTH_SECRET."""
+    secret = load_settings(needs=["auth_secret"]).auth_secret
+    try:
+        tokens = Tokens(secret=secret.get_secret_value() if secret else "")
+        print(tokens.issue(user=user, scopes=frozenset(scope or [Scope.READ]), lasts=timedelta(hours=hours)))  # noqa: T201 - the token is the output
+    except ValueError as error:
+        fail(error)
+
+
+@commands.command()
+def doctor() -> None:
+    """Check that PostgreSQL and Redis are what the server needs."""
+    settings = load_settings(needs=["database_url", "redis_url", "auth_secret"])
+
+    async def work() -> str:
+        await composition.check(settings)
+        redis = connect_redis(settings.redis_url or "")
+        try:
+            return await eviction_policy(redis)
+        finally:
+            await redis.aclose()
+
+    try:
+        policy = asyncio.run(work())
+    except Exception as error:  # noqa: BLE001 - whatever is wrong is what the doctor reports
+        fail(error)
+    if policy.startswith("allkeys-"):
+        fail(f"Redis' maxmemory-policy is {policy}, which evicts the stream: set it to noeviction")
+    console.print(f"all well: schema {newest_revision()}, maxmemory-policy {policy}")
+
+
+@importing.command("hansard")
+def import_hansard(source: Source, replay: Speed = None) -> None:
+    """Import a sitting of the House of Commons from its Hansard XML: one activity for each intervention."""
+    _import(source, hansard.read, speed=replay)
+
+
+@importing.command("jsonl")
+def import_jsonl(source: Source, replay: Speed = None) -> None:
+    """Import JSON lines; docs/import-format.md describes them."""
+    _import(source, jsonl.read, speed=replay)
+
+
+def _import(
+    source: str,
+    read: Callable[[bytes], tuple[list[ActivityRecord], list[ImportProblem]]],
+    *,
+    speed: float | None,
+) -> None:
+    settings = load_settings(needs=["database_url"])
+    try:
+        records, problems = read(fetch(source))
+    except ImportRefused as error:
+        fail(error)
+    with _progress() as progress:
+        task = progress.add_task("importing", total=len(records))
+
+        async def work() -> ImportSummary | int:
+            async with database(settings) as engine:
+                if speed is None:
+                    return await import_records(engine, records, progress=lambda count: progress.advance(task, count))
+                published = 0
+                async for record in replay(records, speed=speed):
+                    published += await publish_record(engine, record)
+                    progress.advance(task)
+                return published
+
+        outcome = run(work())
+    for problem in problems[:20]:
+        console.print(f"skipped {problem.where}: {problem.what}")
+    said = f"{outcome} published" if isinstance(outcome, int) else outcome.sentence()
+    console.print(f"{len(records)} read, {said}, {len(problems)} skipped")
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+    )
+
+
+@commands.command()
+def demo() -> None:
+    """Run everything on servers of our own: PostgreSQL, Valkey, a made-up parliament, the API and its explorer."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server takes over, SIGTERM is an orderly end too
+    given = Settings()
+    logs.configure(level=given.log_level)
+    try:
+        with EmbeddedServers(
+            state_dir=given.state_dir,
+            report=_say,
+            given_database_url=given.database_url,
+            given_redis_url=given.redis_url,
+        ) as servers:
+            secret = given.auth_secret.get_secret_value() if given.auth_secret else life.kept_secret(given.state_dir)
+            note(given.state_dir, {"auth_secret": secret})
+            settings = given.model_copy(
+                update={
+                    "database_url": servers.database_url,
+                    "redis_url": servers.redis_url,
+                    "auth_secret": SecretStr(secret),
+                }
+            )
+            run(_prepare(settings))
+            status = _serve(
+                settings,
+                identities=_identities(secret),
+                started=lambda url: _welcome(url, settings),
+                beside=None if settings.demo_activity == "off" else lambda: _keep_lively(settings),
+            )
+            _say("stopping the servers")
+    except (StateInUse, ServerMissing, StartFailed) as error:
+        fail(error)
+    except KeyboardInterrupt:
+        status = 0
+    raise typer.Exit(status)
+
+
+def _say(what: str) -> None:
+    console.print(f"[dim]{datetime.now(UTC).astimezone():%H:%M:%S}[/] {what}", soft_wrap=True)
+
+
+async def _prepare(settings: Settings) -> None:
+    _say("bringing the schema up to date")
+    async with database(settings) as engine:
+        await migrate(engine)
+        with _progress() as progress:
+            task = progress.add_task("a made-up parliament", total=None, visible=False)
+            await life.fill(
+                engine,
+                started=lambda total: progress.update(task, total=total, visible=True),
+                progress=lambda count: progress.advance(task, count),
+            )
+
+
+async def _keep_lively(settings: Settings) -> None:
+    async with database(settings) as engine:
+        await life.go_on(engine)
+
+
+def _identities(secret: str) -> list[Identity]:
+    people = [
+        ("alice", "Alice", "reads the feed", [Scope.READ]),
+        ("bob", "Bob", "another reader, to see that marks are one's own", [Scope.READ]),
+        ("press-office", "Press office", "reads and publishes", [Scope.READ, Scope.PUBLISH]),
+        ("operator", "Operator", "reads, publishes and operates", list(Scope)),
+    ]
+    tokens = Tokens(secret=secret)
+    return [
+        Identity(name, about, tokens.issue(user=user, scopes=frozenset(scopes), lasts=timedelta(days=30)))
+        for user, name, about, scopes in people
+    ]
+
+
+WELCOME = """
+[bold]Division Bell is ringing.[/]  Stop it with Ctrl-C.
+
+  API explorer   {url}/graphql
+  health         {url}/health/sse
+  metrics        {url}/metrics
+
+  In another terminal, in this folder:
+    export TOKEN=$(.venv/bin/python -m cli token --user alice --scope read)
+    curl -N {url}/graphql -H "Authorization: Bearer $TOKEN" \\
+      -H 'Content-Type: application/json' -H 'Accept: text/event-stream' \\
+      -d '{{"query":"subscription {{ activityAdded {{ cursor ... on ActivityAdded {{ activity {{ title }} }} }} }}"}}'
+    .venv/bin/python -m cli import hansard FILE --replay 60
+"""
+
+
+def _welcome(url: str, settings: Settings) -> None:
+    note(settings.state_dir, {"server_url": url})
+    console.print(WELCOME.format(url=url), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    commands(prog_name="python -m cli")

@@ -1,0 +1,144 @@
+"""The Strawberry schema as the transport needs it: documents parsed once, errors sorted into ours, expected and theirs."""
+
+import logging
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import strawberry
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSyntaxError,
+    ValueNode,
+    VariableDefinitionNode,
+    get_operation_ast,
+    parse,
+)
+from strawberry.extensions.runner import SchemaExtensionsRunner
+from strawberry.types import ExecutionContext
+from strawberry.types.execution import PreExecutionError
+from strawberry.types.graphql import OperationType
+
+from schema import incidents
+from schema.refusals import Explain, StreamEnded, explain_expected
+from schema.results import underlying
+
+log = logging.getLogger("divisionbell.schema")
+
+PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
+BAD_USER_INPUT = "BAD_USER_INPUT"
+
+CACHEABLE = 16 * 1024
+"""Characters of the longest document that is kept: a syntax tree takes about fifty times its text."""
+
+
+class ExecutableSchema(strawberry.Schema):
+    """A schema whose errors are safe to show: every error of every result has a code, and faults of ours only an ID.
+
+    `explain` names the exceptions clients may be told about. `max_tokens` bounds a document, `documents` how many parsed
+    ones are kept (up to CACHEABLE characters each). All other arguments are those of `strawberry.Schema`.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        explain: Explain = explain_expected,
+        max_tokens: int = 10_000,
+        documents: int = 512,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.explain = explain
+        self._max_tokens = max_tokens
+        self._cached_document = lru_cache(maxsize=documents)(self._parse)
+
+    def document(self, query: str) -> DocumentNode:
+        """The parsed document. Raises GraphQLError for one that cannot be parsed."""
+        return self._cached_document(query) if len(query) <= CACHEABLE else self._parse(query)
+
+    def operation_type(self, query: str, name: str | None) -> OperationType | None:
+        """What kind of operation would run; None when there is none, and executing it tells why."""
+        try:
+            operation = get_operation_ast(self.document(query), name)
+        except GraphQLError:
+            return None
+        return OperationType(operation.operation.value) if operation else None
+
+    async def _prepare_operation_async(
+        self, context: ExecutionContext, extensions_runner: SchemaExtensionsRunner
+    ) -> PreExecutionError | None:
+        try:
+            context.graphql_document = self.document(context.query or "")
+        except GraphQLError as error:
+            return _refused(context, [error], PARSE_FAILED)
+        if get_operation_ast(context.graphql_document, context._provided_operation_name) is None:
+            error = GraphQLError(_which_operation(context._provided_operation_name))
+            return _refused(context, [error], BAD_USER_INPUT)
+        refused = await super()._prepare_operation_async(context, extensions_runner)
+        if refused is not None:
+            for error in refused.errors or ():
+                error.extensions = {"code": VALIDATION_FAILED}
+        return refused
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Give every error its code and log it once; Strawberry calls this for each result before anybody sees it."""
+        during = (execution_context.operation_name if execution_context else None) or "an unnamed operation"
+        incident_of: dict[tuple[type[BaseException], str], str] = {}  # forty rows that fail alike are one incident
+        for error in errors:
+            cause = underlying(error)
+            if isinstance(cause, StreamEnded):
+                log.debug("stream ended: %s", cause.reason)
+                error.message = cause.reason
+            elif expected := self.explain(cause):
+                log.debug("expected error during %s: %s", during, expected.code)
+                error.message = expected.message
+                error.extensions = {**expected.details, "code": expected.code}
+            elif code := _client_mistake(error, cause):
+                log.info("refused %s: %s: %.200r", during, code, error.message)
+                error.extensions = {"code": code}
+            else:
+                kind = (type(cause), str(cause))
+                if kind not in incident_of:
+                    incident_of[kind] = incidents.record(cause, during=during)
+                error.message = incidents.message(incident_of[kind])
+                error.extensions = dict(incidents.extensions(incident_of[kind]))
+
+    def _parse(self, query: str) -> DocumentNode:
+        return parse(query, max_lexical_tokens=self._max_tokens)
+
+
+def _refused(context: ExecutionContext, errors: list[GraphQLError], code: str) -> PreExecutionError:
+    for error in errors:
+        error.extensions = {"code": code}
+    context.pre_execution_errors = errors
+    return PreExecutionError(data=None, errors=errors)
+
+
+def _which_operation(name: str | None) -> str:
+    if name is None:
+        return "The document must hold one operation; with several, say which one to run in operationName."
+    return f"The document has no operation named {name!r}: correct operationName."
+
+
+def _client_mistake(error: GraphQLError, cause: BaseException) -> str | None:
+    """The code for an error the request itself caused, None for a fault of ours.
+
+    GraphQL raises plain errors for both. It blames the request by the nodes it points at (a variable, a value), or, before
+    anything was executed, by no path at all; what it points at in a field is a value of ours it could not complete.
+    """
+    if isinstance(cause, GraphQLSyntaxError):
+        return PARSE_FAILED
+    code = (error.extensions or {}).get("code")
+    if code in (VALIDATION_FAILED, BAD_USER_INPUT):
+        return str(code)
+    if _points_at_input(error.nodes or ()):
+        return BAD_USER_INPUT
+    if isinstance(cause, GraphQLError) and error.path is None:
+        return BAD_USER_INPUT
+    return None
+
+
+def _points_at_input(nodes: Sequence[object]) -> bool:
+    return bool(nodes) and all(isinstance(node, VariableDefinitionNode | ValueNode) for node in nodes)

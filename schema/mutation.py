@@ -1,0 +1,103 @@
+"""What can be changed."""
+
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+from strawberry.scalars import JSON
+from strawberry.types import Info
+
+from resolvers.activities import ActivityId, BillId, MpId
+from resolvers.database.feed import FeedItem
+from resolvers.errors import CursorFromTheFuture, InvalidInput
+from resolvers.identity import Scope
+from resolvers.publishing import publish_activity
+from schema.context import Context, allowed
+from schema.enums import ActivityType
+from schema.objects import MOST_IDS, Activity, FeedEdge, ReadState, to_id
+from streams.cursor import Cursor
+
+
+@strawberry.type(description="The marked activities that exist, and how much is left.")
+class MarkReadPayload:
+    edges: list[FeedEdge]
+    read_state: ReadState
+
+
+@strawberry.input(description="A new activity.")
+class PublishActivityInput:
+    type: ActivityType
+    title: str
+    summary: str | None = None
+    url: str | None = None
+    mp_id: strawberry.ID | None = None
+    bill_id: strawberry.ID | None = None
+    occurred_at: datetime | None = strawberry.field(default=None, description="Now, if left out.")
+    metadata: JSON | None = strawberry.field(default=None, description="An object.")
+
+
+@strawberry.type(description="The activity is in the log of record; its place in the log follows in a moment.")
+class PublishedActivity:
+    activity: Activity
+
+
+@strawberry.type(description="The input was refused, and why.")
+class ActivityRefused:
+    message: str
+
+
+PublishActivityPayload = Annotated[
+    PublishedActivity | ActivityRefused, strawberry.union("PublishActivityPayload", description="One of the two.")
+]
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation(description="Mark activities as read. Doing it again changes nothing.")
+    async def mark_read(self, info: Info[Context, None], activity_ids: list[strawberry.ID]) -> MarkReadPayload:
+        context = allowed(info, Scope.READ)
+        user = context.viewer.user
+        if len(activity_ids) > MOST_IDS:
+            raise InvalidInput(f"'activityIds' takes at most {MOST_IDS} IDs at a time, not {len(activity_ids)}.")
+        ids = sorted({ActivityId(to_id(id_, of="activityIds")) for id_ in activity_ids})
+        marked, state = await context.services.marks.mark(user, ids)
+        return MarkReadPayload(
+            edges=[FeedEdge.of(FeedItem(activity, is_read=True), user=user) for activity in marked],
+            read_state=ReadState.of(state),
+        )
+
+    @strawberry.mutation(description="Mark everything up to a cursor, such as feed.head, as read.")
+    async def mark_all_read(self, info: Info[Context, None], through: Cursor) -> MarkReadPayload:
+        context = allowed(info, Scope.READ)
+        head = (await context.services.log_of_record.head()).cursor
+        if through > head:
+            raise CursorFromTheFuture(f"'through' is beyond the end of the log, {head}. Use feed.head.")
+        state = await context.services.marks.mark_through(context.viewer.user, through)
+        return MarkReadPayload(edges=[], read_state=ReadState.of(state))
+
+    @strawberry.mutation(description="Publish an activity: it reaches every matching stream.")
+    async def publish_activity(
+        self,
+        info: Info[Context, None],
+        input: PublishActivityInput,  # noqa: A002 - a GraphQL argument
+    ) -> PublishActivityPayload:
+        context = allowed(info, Scope.PUBLISH)
+        metadata: object = {} if input.metadata is None else input.metadata
+        if not isinstance(metadata, dict):
+            return ActivityRefused(message="'metadata' must be an object.")
+        try:
+            activity = await publish_activity(
+                context.services.stored,
+                type_=input.type,
+                title=input.title,
+                summary=input.summary,
+                url=input.url,
+                mp=MpId(to_id(input.mp_id, of="mpId")) if input.mp_id else None,
+                bill=BillId(to_id(input.bill_id, of="billId")) if input.bill_id else None,
+                occurred_at=input.occurred_at,
+                metadata=metadata,
+                traceparent=context.traceparent,
+            )
+        except InvalidInput as error:
+            return ActivityRefused(message=str(error))
+        return PublishedActivity(activity=Activity.of(activity))

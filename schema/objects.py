@@ -1,0 +1,207 @@
+"""Objects of the schema, made from the resolvers' values."""
+
+import base64
+from datetime import datetime
+from typing import Self
+
+import strawberry
+from strawberry.scalars import JSON
+
+from resolvers import activities as domain
+from resolvers.database import reads
+from resolvers.database.feed import FeedItem
+from resolvers.errors import InvalidInput
+from resolvers.feed import Page, page_cursor
+from schema.enums import ActivityType, FeedSource, Transport
+from streams.cursor import Cursor
+from telemetry import health
+
+MOST_IDS = 500
+
+
+@strawberry.type(name="MP", description="A member of parliament.")
+class Mp:
+    id: strawberry.ID
+    name: str
+    party: str | None
+    riding: str | None = strawberry.field(description="The constituency the member sits for.")
+
+    @classmethod
+    def of(cls, mp: domain.Mp) -> Self:
+        return cls(id=strawberry.ID(str(mp.id)), name=mp.name, party=mp.party, riding=mp.riding)
+
+
+@strawberry.type(description="A bill before parliament.")
+class Bill:
+    id: strawberry.ID
+    number: str = strawberry.field(description="As parliament writes it: C-332.")
+    title: str
+
+    @classmethod
+    def of(cls, bill: domain.Bill) -> Self:
+        return cls(id=strawberry.ID(str(bill.id)), number=bill.number, title=bill.title)
+
+
+@strawberry.type(description="One thing an MP or a bill did. Never changes. Says nothing about who looks at it.")
+class Activity:
+    id: strawberry.ID
+    type: ActivityType
+    title: str
+    summary: str | None
+    url: str | None
+    occurred_at: datetime = strawberry.field(description="When it happened in parliament.")
+    created_at: datetime = strawberry.field(description="When it was recorded here.")
+    metadata: JSON = strawberry.field(description="What the source says beside; an object.")
+    mp: Mp | None
+    bill: Bill | None
+
+    @classmethod
+    def of(cls, activity: domain.Activity) -> Self:
+        return cls(
+            id=strawberry.ID(str(activity.id)),
+            type=activity.type,
+            title=activity.title,
+            summary=activity.summary,
+            url=activity.url,
+            occurred_at=activity.occurred_at,
+            created_at=activity.created_at,
+            metadata=JSON(dict(activity.metadata)),
+            mp=Mp.of(activity.mp) if activity.mp else None,
+            bill=Bill.of(activity.bill) if activity.bill else None,
+        )
+
+
+@strawberry.input(description="Which activities: of one of the types, by one of the MPs, on one of the bills.")
+class ActivityFilter:
+    types: list[ActivityType] | None = None
+    mp_ids: list[strawberry.ID] | None = None
+    bill_ids: list[strawberry.ID] | None = None
+
+
+def to_filter(given: ActivityFilter | None) -> domain.ActivityFilter:
+    """The resolvers' filter. Raises InvalidInput for an ID that is none; an empty list means any, like none."""
+    if given is None:
+        return domain.EVERYTHING
+    return domain.ActivityFilter(
+        types=frozenset(given.types or ()),
+        mps=frozenset(domain.MpId(to_id(id_, of="mpIds")) for id_ in _bounded(given.mp_ids, "mpIds")),
+        bills=frozenset(domain.BillId(to_id(id_, of="billIds")) for id_ in _bounded(given.bill_ids, "billIds")),
+    )
+
+
+def _bounded(ids: list[strawberry.ID] | None, of: str) -> list[strawberry.ID]:
+    if ids and len(ids) > MOST_IDS:
+        raise InvalidInput(f"'{of}' takes at most {MOST_IDS} IDs, not {len(ids)}.")
+    return ids or []
+
+
+def to_id(text: str, *, of: str) -> int:
+    """The number in an ID. Raises InvalidInput, naming the argument `of`."""
+    if text.isascii() and text.isdigit() and 0 < int(text[:20]) < 2**63:
+        return int(text)
+    raise InvalidInput(f"'{of}': {text[:40]!r} is not an ID of ours; use the 'id' of an object this server returned.")
+
+
+@strawberry.type(description="An activity in the viewer's feed.")
+class FeedEdge:
+    id: strawberry.ID = strawberry.field(description="Of viewer and activity: lets a cache update isRead by itself.")
+    cursor: str = strawberry.field(description="For feed(after:): walks into the past. Not a Cursor.")
+    node: Activity
+    is_read: bool
+
+    @classmethod
+    def of(cls, item: FeedItem, *, user: str) -> Self:
+        key = f"{item.activity.id}:{user}".encode()
+        return cls(
+            id=strawberry.ID(base64.urlsafe_b64encode(key).decode().rstrip("=")),
+            cursor=page_cursor(item.activity),
+            node=Activity.of(item.activity),
+            is_read=item.is_read,
+        )
+
+
+@strawberry.type(description="As in the Relay connection specification.")
+class PageInfo:
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+@strawberry.type(description="A page of the feed, newest first.")
+class FeedConnection:
+    edges: list[FeedEdge]
+    page_info: PageInfo
+    unread_count: int = strawberry.field(description="Activities matching the filter that the viewer has not read.")
+    head: Cursor = strawberry.field(
+        description="Where the log ended when the page was read: activityAdded(since: head) continues without a hole."
+    )
+    served_by: FeedSource
+
+    @strawberry.field(description="The activities of the edges.")
+    def nodes(self) -> list[Activity]:
+        return [edge.node for edge in self.edges]
+
+    @classmethod
+    def of(cls, page: Page, *, user: str) -> Self:
+        edges = [FeedEdge.of(item, user=user) for item in page.items]
+        return cls(
+            edges=edges,
+            page_info=PageInfo(
+                has_next_page=page.has_next,
+                has_previous_page=page.has_previous,
+                start_cursor=edges[0].cursor if edges else None,
+                end_cursor=edges[-1].cursor if edges else None,
+            ),
+            unread_count=page.unread_count,
+            head=page.head,
+            served_by=page.served_by,
+        )
+
+
+@strawberry.type(description="How much the viewer has not read. A higher version is newer.")
+class ReadState:
+    unread_count: int
+    version: int
+
+    @classmethod
+    def of(cls, state: reads.ReadState) -> Self:
+        return cls(unread_count=state.unread_count, version=state.version)
+
+
+@strawberry.type(description="How to get updates now, and how to poll if polling.")
+class TransportAdvice:
+    mode: Transport
+    reason: str | None
+    poll_interval_seconds: int
+    jitter_seconds: int = strawberry.field(description="Add a random share of this to every interval.")
+    retry_after_seconds: int = strawberry.field(description="Do not try a stream again before this.")
+
+    @classmethod
+    def of(cls, advice: health.Advice) -> Self:
+        return cls(
+            mode=advice.mode,
+            reason=advice.reason,
+            poll_interval_seconds=int(advice.poll_interval.total_seconds()),
+            jitter_seconds=int(advice.jitter.total_seconds()),
+            retry_after_seconds=int(advice.retry_after.total_seconds()),
+        )
+
+
+@strawberry.type(description="What the server knows of itself, sampled once a second.")
+class Health:
+    healthy: bool
+    redis: bool
+    database: bool
+    recommendation: Transport = strawberry.field(description="The same as transport.mode.")
+    transport: TransportAdvice
+
+    @classmethod
+    def of(cls, sample: health.Health) -> Self:
+        return cls(
+            healthy=sample.healthy,
+            redis=sample.redis,
+            database=sample.database,
+            recommendation=sample.advice.mode,
+            transport=TransportAdvice.of(sample.advice),
+        )

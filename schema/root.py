@@ -1,0 +1,31 @@
+"""The schema put together."""
+
+from resolvers.errors import Refusal, Unavailable
+from schema.events import ActivityAdded, FeedGap, StreamNotice
+from schema.executable import ExecutableSchema
+from schema.mutation import Mutation
+from schema.query import Query
+from schema.refusals import ExpectedError
+from schema.scalars import configuration
+from schema.subscription import Subscription
+
+
+def explain(error: BaseException) -> ExpectedError | None:
+    """What clients may know of an exception: the resolvers' refusals, word for word."""
+    if isinstance(error, ExpectedError):
+        return error
+    if isinstance(error, Refusal):
+        return ExpectedError(error.code, str(error), temporary=isinstance(error, Unavailable))
+    return None
+
+
+def build_schema() -> ExecutableSchema:
+    """The GraphQL schema; `schema.graphql` beside this file is its printed form."""
+    return ExecutableSchema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=[ActivityAdded, FeedGap, StreamNotice],
+        config=configuration(),
+        explain=explain,
+    )

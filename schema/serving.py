@@ -1,0 +1,107 @@
+"""A uvicorn server that ends its streams before it waits for them, and whose orderly end by a signal is a success."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import uvicorn
+from starlette.types import ASGIApp
+
+
+class Server(uvicorn.Server):
+    """uvicorn waits for every connection before it tells the application to stop, and a stream ends for no one.
+
+    So `drain` runs first, once nothing new is accepted; it must return by itself. Connections that then still have
+    something unsent, or a request in progress, get `linger` before they are cut. A second Ctrl-C cuts everything at once.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        drain: Callable[[], Awaitable[None]],
+        linger: timedelta = timedelta(seconds=2),
+    ) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._linger = linger
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal. uvicorn would raise the signal again after an orderly shutdown, and so exit non-zero."""
+        with self.capture_signals():
+            await self._serve(sockets)
+            if not self.force_exit:
+                self._captured_signals.clear()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, drain, then do what uvicorn does, but never for longer than `linger`."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        await self._drain_unless_forced()
+        loop = asyncio.get_running_loop()
+        cut = loop.call_later(self._linger.total_seconds(), self._cut_connections)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cut.cancel()
+
+    async def _drain_unless_forced(self) -> None:
+        drain = asyncio.ensure_future(self._drain())
+        while not self.force_exit:
+            done, _ = await asyncio.wait({drain}, timeout=0.1)
+            if done:
+                await drain
+                return
+        drain.cancel()
+        await asyncio.wait({drain})
+
+    def _cut_connections(self) -> None:
+        """Close without flushing: a client that reads nothing would keep its connection, and us, for ever."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        for task in self.server_state.tasks:
+            task.cancel()
+
+
+def run_server(
+    app: ASGIApp,
+    *,
+    host: str,
+    port: int,
+    drain: Callable[[], Awaitable[None]],
+    drain_within: timedelta,
+    stopping: asyncio.Event,
+    started: Callable[[str], None],
+) -> int:
+    """Serve until SIGTERM, SIGINT or `stopping`; return the exit status, 0 for an orderly end.
+
+    `started` is told the address when the first request would be answered. `port` 0 takes a free one.
+    """
+    config = uvicorn.Config(
+        app, host=host, port=port, log_config=None, access_log=False, lifespan="on", server_header=False
+    )
+    server = Server(config, drain=drain, linger=drain_within / 5)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_serve(server, stopping=stopping, started=started))
+    return 0 if server.started else 3
+
+
+async def _serve(server: Server, *, stopping: asyncio.Event, started: Callable[[str], None]) -> None:
+    serving = asyncio.create_task(server.serve(), name="serve")
+    while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn tells nobody
+        await asyncio.sleep(0.02)
+    if not serving.done():
+        started(_address(server))
+    stop = asyncio.create_task(stopping.wait(), name="stop")
+    await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    server.should_exit = True
+    await serving
+
+
+def _address(server: Server) -> str:
+    host, port = server.servers[0].sockets[0].getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

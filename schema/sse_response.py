@@ -1,0 +1,99 @@
+"""One event stream over HTTP: the request's task watches the client and keeps time, the stream's task sends."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from datetime import timedelta
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from schema import incidents, sse
+from schema.streams import OpenStreams
+
+
+class SseResponse:
+    """An ASGI application that sends `opening` at once, then each of `chunks`, with heartbeats in the silences between.
+
+    The next chunk is asked for when the connection has taken the one before: a generator knows by being resumed that its
+    last one was sent. When the client leaves, the generator is cancelled where it waits, in its own task, which no scope of
+    the request reaches; `streams` owns that task. However the stream ends, `chunks` is closed.
+    """
+
+    def __init__(
+        self,
+        *,
+        opening: bytes,
+        chunks: AsyncGenerator[bytes, None],
+        streams: OpenStreams,
+        name: str,
+        heartbeat: timedelta,
+    ) -> None:
+        self._opening = opening
+        self._chunks = chunks
+        self._streams = streams
+        self._name = name
+        self._heartbeat = heartbeat.total_seconds()
+        self._turn = asyncio.Lock()  # ASGI does not promise that two tasks may send at the same time
+        self._sent_at = 0.0
+        self._waiting: asyncio.Timeout | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI's signature)
+        stream: asyncio.Task[None] | None = None
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": Headers(sse.HEADERS).raw})
+            await self._send(send, self._opening)
+            stream = self._streams.start(self._run(send), name=self._name)
+            stream.add_done_callback(self._wake)
+            left = await self._watch(receive, send, stream)
+        finally:
+            if stream is not None:
+                await self._streams.stop(stream)
+        if not left:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _run(self, send: Send) -> None:
+        try:
+            async with aclosing(self._chunks) as chunks:
+                async for chunk in chunks:
+                    await self._send(send, chunk)
+                    # Sending to a client that has just left succeeds silently. One turn of the loop lets the request's
+                    # task notice before the next chunk is asked for, and gives other streams a chance during a replay.
+                    await asyncio.sleep(0)
+        except OSError:
+            return  # how servers of newer ASGI versions say that the client left
+        except Exception as error:  # noqa: BLE001 (recorded; the client sees an end without `complete`)
+            notice = sse.encode_comment(incidents.message(incidents.record(error, during=self._name)))
+            with suppress(OSError):
+                await self._send(send, notice)
+
+    async def _watch(self, receive: Receive, send: Send, stream: asyncio.Task[None]) -> bool:
+        """Return when the client has left (True) or the stream has ended (False)."""
+        while not stream.done():
+            try:
+                async with asyncio.timeout_at(self._sent_at + self._heartbeat) as self._waiting:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return True
+            except TimeoutError:
+                if not stream.done():
+                    await self._beat(send)
+            finally:
+                self._waiting = None
+        return False
+
+    async def _beat(self, send: Send) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._turn.locked():
+            self._sent_at = now  # a chunk is on its way: the client is slow, not the stream silent
+        elif now >= self._sent_at + self._heartbeat:
+            await self._send(send, sse.HEARTBEAT)
+
+    async def _send(self, send: Send, data: bytes) -> None:
+        async with self._turn:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+            self._sent_at = asyncio.get_running_loop().time()
+
+    def _wake(self, _stream: asyncio.Task[None]) -> None:
+        if self._waiting is not None and not self._waiting.expired():
+            self._waiting.reschedule(asyncio.get_running_loop().time())

@@ -1,0 +1,65 @@
+"""The event streams this process has open: who owns their tasks, and how they end."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any
+
+log = logging.getLogger("divisionbell.schema")
+
+
+class OpenStreams:
+    """Owns the task of every open stream, so that each one's cleanup runs to its end whatever happens to its request.
+
+    `draining` is set when the server is about to stop: a subscription that sees it says goodbye and raises StreamEnded.
+    `cleanup` bounds what a cancelled stream may still do before it is cancelled once more.
+    """
+
+    def __init__(self, *, cleanup: timedelta = timedelta(seconds=5)) -> None:
+        self.draining = asyncio.Event()
+        self._cleanup = cleanup
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def __len__(self) -> int:
+        """How many streams are open, those that are cleaning up included."""
+        return len(self._tasks)
+
+    def start(self, stream: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        """Run a stream in a task of its own. After `drain` the task is cancelled before its first step."""
+        task = asyncio.create_task(stream, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if self._closed:
+            task.cancel()
+        return task
+
+    async def stop(self, task: asyncio.Task[None]) -> None:
+        """Cancel a stream and wait for its cleanup. The wait may be cancelled, the cleanup goes on."""
+        if not task.done():
+            await self._cancel({task}, self._cleanup)
+
+    async def drain(self, within: timedelta) -> None:
+        """End every stream: first by its own will, then, with the last quarter of `within` left, by cancelling it.
+
+        Returns within `within`, also when a stream's cleanup hangs. New streams are for the caller to refuse.
+        """
+        loop = asyncio.get_running_loop()
+        cleanup = min(self._cleanup, within / 4)
+        deadline = loop.time() + (within - cleanup).total_seconds()
+        self.draining.set()
+        while self._tasks and loop.time() < deadline:
+            await asyncio.wait(set(self._tasks), timeout=deadline - loop.time())
+        self._closed = True
+        if self._tasks:
+            log.info("ending %d streams that did not end by themselves", len(self._tasks))
+            await self._cancel(set(self._tasks), cleanup)
+
+    async def _cancel(self, tasks: set[asyncio.Task[None]], within: timedelta) -> None:
+        for task in tasks:
+            task.cancel()
+        _, stuck = await asyncio.wait(tasks, timeout=within.total_seconds())
+        for task in stuck:
+            log.warning("stream %s did not clean up within %s, cancelling it again", task.get_name(), within)
+            task.cancel()

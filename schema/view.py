@@ -1,0 +1,225 @@
+"""/graphql over HTTP: JSON for queries and mutations, server-sent events for subscriptions and whoever asks for them."""
+
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Any, Generic, Protocol, TypeVar
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from strawberry.asgi import GraphQL
+from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
+
+from schema import incidents, sse
+from schema.accept import EVENT_STREAM, GRAPHQL_JSON, HTML, JSON, RESPONSES, preferred
+from schema.executable import ExecutableSchema
+from schema.refusals import HttpRefusal
+from schema.requests import Operation, read_operation
+from schema.results import Verdict, http_status, judge, to_payload
+from schema.sse_response import SseResponse
+from schema.streams import OpenStreams
+
+
+class StreamContext(Protocol):
+    """What the view needs of an operation's context: the cursor of the event that was yielded last."""
+
+    stream_cursor: str | None
+
+
+ViewerT = TypeVar("ViewerT")
+ContextT = TypeVar("ContextT", bound=StreamContext)
+
+
+class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
+    """The ASGI application behind `/graphql`.
+
+    `authenticate` and `make_context` raise HttpRefusal for requests they do not want; anything else they raise is a fault.
+    `explorer` answers a browser that has no query. `streams` is drained by the server before it stops. `heartbeat` is the
+    longest silence of a stream, `retry` the shortest delay before an EventSource reconnects (up to twice that, by `jitter`,
+    drawn from [0, 1)). `body_limit` is in bytes. `closing` makes the last event of a stream that was refused for now.
+    """
+
+    schema: ExecutableSchema
+
+    def __init__(
+        self,
+        schema: ExecutableSchema,
+        *,
+        authenticate: Callable[[Request], Awaitable[ViewerT]],
+        make_context: Callable[[Request, ViewerT], Awaitable[ContextT]],
+        explorer: Callable[[Request], Awaitable[Response]],
+        streams: OpenStreams,
+        heartbeat: timedelta = timedelta(seconds=10),
+        retry: timedelta = timedelta(seconds=2),
+        body_limit: int = 1024 * 1024,
+        closing: Callable[[HttpRefusal], Mapping[str, Any] | None] | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        super().__init__(schema, graphql_ide=None, subscription_protocols=())
+        self._authenticate = authenticate
+        self._make_context = make_context
+        self._explorer = explorer
+        self._streams = streams
+        self._heartbeat = heartbeat
+        self._retry = retry
+        self._body_limit = body_limit
+        self._closing = closing
+        self._jitter = jitter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1000})  # before it is accepted: a plain 403
+            return
+        request = Request(scope, receive)
+        try:
+            answer = await self._answer(request)
+        except ClientDisconnect:
+            return
+        except HttpRefusal as refusal:
+            answer = self._refuse(request, refusal)
+        except Exception as error:  # noqa: BLE001 (recorded; the client gets its ID)
+            answer = _fault(request, incidents.record(error, during=f"{request.method} {request.url.path}"))
+        await answer(scope, receive, send)
+
+    async def _answer(self, request: Request) -> ASGIApp:
+        if request.method not in ("GET", "POST"):
+            raise _method_not_allowed("Send a GraphQL operation by POST, or a query by GET.", allow="GET, POST")
+        if _is_browser(request):
+            return await self._explorer(request)
+        viewer = await self._authenticate(request)
+        operation = await read_operation(request, body_limit=self._body_limit)
+        kind = self.schema.operation_type(operation.query, operation.name)
+        if kind is OperationType.MUTATION and request.method == "GET":
+            raise _method_not_allowed("Send mutations by POST: GET never changes anything.", allow="POST")
+        media_type = _media_type(_accept(request), kind)
+        if kind is OperationType.SUBSCRIPTION and self._streams.draining.is_set():
+            raise HttpRefusal(
+                503,
+                "UNAVAILABLE",
+                "This server is shutting down: connect again after the given delay.",
+                retry_after=self._delay(),
+            )
+        context = await self._make_context(request, viewer)
+        if media_type == EVENT_STREAM:
+            return self._stream(operation, kind, context)
+        result = await self._execute(operation, context)
+        return _json(to_payload(result), http_status(result, media_type), media_type)
+
+    async def _execute(self, operation: Operation, context: ContextT) -> ExecutionResult:
+        return await self.schema.execute(
+            operation.query,
+            variable_values=operation.variables,
+            context_value=context,
+            operation_name=operation.name,
+            operation_extensions=operation.extensions,
+            allowed_operation_types=(OperationType.QUERY, OperationType.MUTATION),
+        )
+
+    def _stream(self, operation: Operation, kind: OperationType | None, context: ContextT) -> ASGIApp:
+        if kind is OperationType.SUBSCRIPTION:
+            chunks = self._subscription(operation, context)
+        else:
+            chunks = self._single_result(operation, context)
+        return SseResponse(
+            opening=sse.encode_opening(self._delay(), "stream open"),
+            chunks=chunks,
+            streams=self._streams,
+            name=f"stream of {operation.name or 'an unnamed operation'}",
+            heartbeat=self._heartbeat,
+        )
+
+    async def _single_result(self, operation: Operation, context: ContextT) -> AsyncGenerator[bytes, None]:
+        yield sse.encode_event(await self._execute(operation, context), None)
+        yield sse.COMPLETE
+
+    async def _subscription(self, operation: Operation, context: ContextT) -> AsyncGenerator[bytes, None]:
+        results: AsyncGenerator[Any, None] = await self.schema.subscribe(
+            operation.query,
+            variable_values=operation.variables,
+            context_value=context,
+            operation_name=operation.name,
+            operation_extensions=operation.extensions,
+        )
+        async with aclosing(results):
+            async for result in results:
+                verdict = judge(result, self.schema.explain)
+                if verdict is Verdict.BROKEN:
+                    yield sse.encode_comment("; ".join(error.message for error in result.errors))
+                    return
+                yield sse.encode_event(result, context.stream_cursor)
+                if verdict is Verdict.LAST:
+                    break
+        yield sse.COMPLETE
+
+    def _refuse(self, request: Request, refusal: HttpRefusal) -> Response:
+        media_type = preferred(_accept(request), RESPONSES)
+        if refusal.temporary and request.method == "GET" and media_type == EVENT_STREAM:
+            return self._refuse_softly(refusal)
+        return _json(refusal.payload(), refusal.status, _error_type(request), refusal.headers)
+
+    def _refuse_softly(self, refusal: HttpRefusal) -> Response:
+        """A stream that ends at once: any status but 200 stops an EventSource for good, this makes it try again."""
+        body = sse.encode_opening(
+            self._delay(at_least=refusal.retry_after or self._retry), f"{refusal.code}: {refusal.message}"
+        )
+        payload = self._closing(refusal) if self._closing else None
+        if payload is not None:
+            body += sse.encode_next(payload)
+        return Response(body, headers=sse.HEADERS)
+
+    def _delay(self, at_least: timedelta | None = None) -> timedelta:
+        return (self._retry if at_least is None else at_least) + self._retry * self._jitter()
+
+
+def _media_type(accept: str | None, kind: OperationType | None) -> str:
+    """What to answer an operation as. Raises HttpRefusal (406)."""
+    offers = (EVENT_STREAM,) if kind is OperationType.SUBSCRIPTION else RESPONSES
+    media_type = preferred(accept, offers)
+    if media_type is None:
+        answers = "A subscription is answered" if kind is OperationType.SUBSCRIPTION else "Operations are answered"
+        raise HttpRefusal(
+            406, "NOT_ACCEPTABLE", f"{answers} as {' or '.join(offers)}: send the header Accept: {offers[0]}."
+        )
+    return media_type
+
+
+def _is_browser(request: Request) -> bool:
+    if request.method != "GET" or "query" in request.query_params:
+        return False
+    return preferred(_accept(request), (*RESPONSES, HTML)) == HTML
+
+
+def _accept(request: Request) -> str | None:
+    return ", ".join(request.headers.getlist("accept")) or None
+
+
+def _error_type(request: Request) -> str:
+    return preferred(_accept(request), (JSON, GRAPHQL_JSON)) or JSON
+
+
+def _json(
+    payload: Mapping[str, Any], status: int, media_type: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(
+        orjson.dumps(payload),
+        status,
+        {
+            "Content-Type": f"{media_type}; charset=utf-8",
+            "Vary": "Accept, Authorization",
+            "Cache-Control": "private, no-store",
+            **(headers or {}),
+        },
+    )
+
+
+def _fault(request: Request, incident: str) -> Response:
+    errors = [{"message": incidents.message(incident), "extensions": incidents.extensions(incident)}]
+    return _json({"errors": errors}, 500, _error_type(request))
+
+
+def _method_not_allowed(message: str, *, allow: str) -> HttpRefusal:
+    return HttpRefusal(405, "METHOD_NOT_ALLOWED", message, headers={"Allow": allow})

@@ -1,0 +1,34 @@
+"""What can be set, by environment variables of the same names in capitals, or a `.env` file."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[timedelta, Field(gt=timedelta(0))]
+
+
+class Settings(BaseSettings):
+    """Read by `cli.py` and `app.py` only; everything below gets what it needs by keyword."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    database_url: str | None = Field(None, description="postgresql://user:password@host:5432/database")
+    redis_url: str | None = Field(None, description="redis://host:6379/0, rediss:// or unix:///path")
+    auth_secret: SecretStr | None = Field(None, description="HS256 secret of the tokens, at least 32 bytes")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    state_dir: Path = Field(Path(".state"), description="where the demo keeps its databases")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    demo_activity: str = Field("on", pattern="^(on|off)$", description="off: the demo invents nothing after its fill")
+
+    stream_retention: timedelta = Field(timedelta(days=30), description="what Redis keeps; PostgreSQL keeps all")
+    stream_max_length: int = Field(1_000_000, ge=1_000)
+    ring_size: int = Field(5_000, ge=10, description="recent activities a process keeps in memory")
+    heartbeat: Seconds = Field(timedelta(seconds=10), description="longest silence on a stream")
+    bookmark_every: Seconds = Field(timedelta(seconds=10))
+    drain_seconds: float = Field(10, ge=0.5, le=600, description="from SIGTERM to the end of the last stream")
+    database_pool: int = Field(10, ge=2, le=200)

@@ -1,0 +1,277 @@
+"""The whole road: rows go in at PostgreSQL, events come out of a socket, whatever happens to the server between."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+import httpx
+import pytest
+import sqlalchemy as sa
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from resolvers.database.tables import activities
+from tests.support.parliament import insert_activities, insert_bill, insert_mp
+from tests.support.server import Client, ServerProcess
+from tests.support.waiting import wait_until
+
+
+async def test_plain_insert_reaches_a_subscriber(server: ServerProcess, database: AsyncEngine) -> None:
+    """Any INSERT into activities shows in an open stream, with its MP and bill."""
+    mp, bill = await insert_mp(database), await insert_bill(database, "C-7")
+    async with Client(server.url) as client, client.subscribe() as stream:
+        await stream.hello()
+        await insert_activities(database, 1, mp_id=mp, bill_id=bill)
+
+        event = await stream.event()
+
+    assert (
+        event["deliveryAttempt"],
+        event["activity"]["title"],
+        event["activity"]["type"],
+    ) == (1, "Activity 0", "SPEECH")
+    assert event["activity"]["mp"] == {"name": "Ada Byron", "party": "Ind.", "riding": "Ealing North"}
+    assert event["activity"]["bill"] == {"number": "C-7"}
+
+
+async def test_published_activity_reaches_a_subscriber(server: ServerProcess) -> None:
+    """PublishActivity takes the road that every INSERT takes."""
+    publish = """mutation ($title: String!) { publishActivity(input: {type: VOTE, title: $title}) {
+        ... on PublishedActivity { activity { id } } ... on ActivityRefused { message } } }"""
+    async with Client(server.url, scope="read publish") as client, client.subscribe() as stream:
+        await stream.hello()
+        published = await client.ask(publish, title="Division 41")
+
+        event = await stream.event()
+
+    assert published["publishActivity"]["activity"]["id"] == event["activity"]["id"]
+
+
+async def test_stream_from_feed_head_continues_without_a_hole(server: ServerProcess, database: AsyncEngine) -> None:
+    """What is not on the page of `feed` comes from `activityAdded(since: feed.head)`, once."""
+    await insert_activities(database, 5, title="before")
+    async with Client(server.url) as client:
+        feed: dict[str, object] = {}
+
+        async def has_all() -> bool:
+            feed.update((await client.ask("{ feed { head unreadCount nodes { title } } }"))["feed"])
+            return feed["unreadCount"] == 5
+
+        await wait_until(has_all, description="the feed shows what was inserted")
+        await insert_activities(database, 3, title="after")
+        async with client.subscribe(since=feed["head"]) as stream:
+            assert [f"after {k}" for k in range(3)] == await stream.titles(3)
+
+
+async def test_only_matching_activities_are_streamed(server: ServerProcess, database: AsyncEngine) -> None:
+    """Filters by type, MP and bill hold on the stream."""
+    mp = await insert_mp(database)
+    async with Client(server.url) as client:
+        async with client.subscribe(filter={"types": ["VOTE"], "mpIds": [str(mp)]}) as stream:
+            await stream.hello()
+            await insert_activities(database, 1, title="speech", mp_id=mp)
+            await insert_activities(database, 1, title="nobody's vote", type="VOTE")
+            await insert_activities(database, 1, title="vote", type="VOTE", mp_id=mp)
+
+            assert await stream.titles(1) == ["vote 0"]
+
+
+async def test_client_resumes_with_its_cursor(server: ServerProcess, database: AsyncEngine) -> None:
+    """A dropped connection that comes back with `since` has missed nothing and sees nothing twice."""
+    async with Client(server.url) as client:
+        async with client.subscribe() as stream:
+            await stream.hello()
+            await insert_activities(database, 2, title="first")
+            assert await stream.titles(2) == ["first 0", "first 1"]
+            cursor = stream.cursor
+        await insert_activities(database, 2, title="missed")
+        async with client.subscribe(since=cursor) as stream:
+            assert await stream.titles(2) == ["missed 0", "missed 1"]
+
+
+async def test_native_event_source_resumes_by_its_last_event_id(server: ServerProcess, database: AsyncEngine) -> None:
+    """A GET with the old URL and a newer Last-Event-ID continues after the newer of the two."""
+    async with Client(server.url) as client:
+        async with client.subscribe() as stream:
+            start = (await stream.hello())["cursor"]
+            await insert_activities(database, 3)
+            await stream.titles(2)
+            seen = stream.cursor
+        query = f'subscription {{ activityAdded(since: "{start}") {{ cursor ... on ActivityAdded {{ activity {{ title }} }} }} }}'
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(seen)}
+        text = ""
+        async with client._http.stream("GET", "/graphql", params={"query": query}, headers=headers) as answer:
+            async for line in answer.aiter_lines():
+                text += line
+                if "Activity 2" in line:
+                    break
+
+    assert "Activity 1" not in text
+
+
+async def test_device_continues_where_it_was_after_the_server_was_killed(
+    start_server: Callable[..., ServerProcess], database: AsyncEngine
+) -> None:
+    """Kill -9, and a reconnect without a cursor: the same device gets everything it had not got, in order."""
+    server = await start_server().start()
+    async with Client(server.url) as client, client.subscribe(subscriber="phone") as stream:
+        await stream.hello()
+        await insert_activities(database, 3, title="seen")
+        assert await stream.titles(3) == ["seen 0", "seen 1", "seen 2"]
+        await server.kill()
+    await insert_activities(database, 2, title="missed")
+
+    server = await start_server().start()
+    async with Client(server.url) as client, client.subscribe(subscriber="phone") as stream:
+        got: list[str] = []
+        while "missed 1" not in got:
+            got += await stream.titles(1)
+
+    # At least once: what was confirmed less than two seconds before the crash may come again, never less.
+    assert got[-2:] == ["missed 0", "missed 1"]
+    assert ["seen 0", "seen 1", "seen 2"][3 - len(got[:-2]) :] == got[:-2]
+
+
+async def test_other_device_of_the_same_user_has_its_own_position(server: ServerProcess, database: AsyncEngine) -> None:
+    """What the phone got while the tablet was away, the tablet gets later."""
+    async with Client(server.url) as client:
+        async with client.subscribe(subscriber="tablet") as tablet:
+            await tablet.hello()
+        async with client.subscribe(subscriber="phone") as phone:
+            await phone.hello()
+            await insert_activities(database, 2)
+            await phone.titles(2)
+        async with client.subscribe(subscriber="tablet") as tablet:
+            assert await tablet.titles(2) == ["Activity 0", "Activity 1"]
+
+
+async def test_newer_stream_of_a_device_takes_over(server: ServerProcess, database: AsyncEngine) -> None:
+    """The older stream says CLOSING and ends without `complete`; the newer goes on."""
+    async with Client(server.url) as client, client.subscribe(subscriber="phone") as older:
+        await older.hello()
+        async with client.subscribe(subscriber="phone") as newer:
+            await newer.hello()
+            assert (await older.event())["kind"] == "CLOSING"
+            with pytest.raises(StopAsyncIteration):
+                await older.event()
+            await insert_activities(database, 1)
+            assert await newer.titles(1) == ["Activity 0"]
+
+
+async def test_sigterm_ends_streams_resumably_and_exits_zero(server: ServerProcess) -> None:
+    """Open streams get CLOSING and no `complete`, so that clients come back; the process is gone within its time."""
+    async with Client(server.url) as client, client.subscribe() as stream:
+        await stream.hello()
+        server.signal(signal.SIGTERM)
+
+        assert (await stream.event())["kind"] == "CLOSING"
+        with pytest.raises((StopAsyncIteration, httpx.RemoteProtocolError)):
+            await stream.event()
+
+    assert await server.wait(within=7) == 0
+
+
+async def test_client_that_leaves_is_noticed(server: ServerProcess) -> None:
+    """A dropped socket ends its stream on the server, cleanup and all."""
+    async with Client(server.url) as client:
+
+        async def connections() -> str:
+            lines = (await client.text("/metrics")).splitlines()
+            return next(line for line in lines if line.startswith("sse_connections_active "))
+
+        async with client.subscribe(subscriber="phone") as stream:
+            await stream.hello()
+            assert await connections() == "sse_connections_active 1.0"
+
+        async def gone() -> bool:
+            return await connections() == "sse_connections_active 0.0"
+
+        await wait_until(gone, description="the stream has ended on the server")
+
+
+async def test_flushed_redis_loses_nobody_anything(server: ServerProcess, database: AsyncEngine, redis: Redis) -> None:
+    """I8: FLUSHALL under an open stream costs no activity, before or after."""
+    async with Client(server.url) as client, client.subscribe() as stream:
+        await stream.hello()
+        await insert_activities(database, 2, title="before")
+        await stream.titles(2)
+        await redis.flushdb()
+        await insert_activities(database, 2, title="after")
+
+        assert await stream.titles(2) == ["after 0", "after 1"]
+
+
+async def test_frozen_leader_is_replaced_in_seconds(
+    start_server: Callable[..., ServerProcess], database: AsyncEngine
+) -> None:
+    """With one of two servers stopped by SIGSTOP, the other sequences; the frozen one does no harm when it wakes."""
+    leader = await start_server().start()
+    await wait_until(lambda: "leading: sequencer" in leader.output, description="the first server leads")
+    other = await start_server().start()
+    async with Client(other.url) as client, client.subscribe() as stream:
+        await stream.hello()
+        leader.signal(signal.SIGSTOP)
+        await insert_activities(database, 2, title="frozen")
+        assert await stream.titles(2) == ["frozen 0", "frozen 1"]
+
+        leader.signal(signal.SIGCONT)
+        await insert_activities(database, 2, title="awake")
+        assert await stream.titles(2) == ["awake 0", "awake 1"]
+
+    async with database.connect() as connection:
+        numbers = await connection.execute(sa.select(activities.c.n).order_by(activities.c.cursor))
+        assert [row.n for row in numbers] == [1, 2, 3, 4]
+
+
+async def test_two_servers_show_the_same_stream(
+    start_server: Callable[..., ServerProcess], database: AsyncEngine
+) -> None:
+    """Whichever server a client is connected to, it gets every activity in the one order of the log."""
+    first, second = [await start_server().start() for _ in range(2)]
+    async with (
+        Client(first.url) as a,
+        Client(second.url) as b,
+        a.subscribe() as stream_a,
+        b.subscribe() as stream_b,
+    ):
+        await stream_a.hello()
+        await stream_b.hello()
+        await asyncio.gather(*(insert_activities(database, 5, title=f"batch {k}") for k in range(4)))
+
+        titles = await stream_a.titles(20)
+
+        assert titles == await stream_b.titles(20)
+        assert len(set(titles)) == 20
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({}, 401, "UNAUTHENTICATED"),
+        ({"Authorization": "Bearer nonsense"}, 401, "UNAUTHENTICATED"),
+        ({"Authorization": "Basic YTpi"}, 401, "UNAUTHENTICATED"),
+    ],
+)
+async def test_who_has_no_token_is_told_what_to_send(
+    server: ServerProcess, headers: dict[str, str], status: int, code: str
+) -> None:
+    """401 with a GraphQL-shaped error, for JSON and streams alike."""
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
+        for accept in ("application/json", "text/event-stream"):
+            answer = await http.post(
+                "/graphql", json={"query": "{ __typename }"}, headers={"Accept": accept, **headers}
+            )
+
+            assert (status, code) == (answer.status_code, answer.json()["errors"][0]["extensions"]["code"])
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_probes_answer(server: ServerProcess) -> None:
+    """Liveness, readiness, health and metrics, without a token."""
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
+        answers = {path: await http.get(path) for path in ("/livez", "/readyz", "/health/sse", "/metrics")}
+
+    assert {200} == {answer.status_code for answer in answers.values()}
+    assert answers["/health/sse"].json()["recommendation"] == "sse"
+    assert "process_resident_memory_bytes" in answers["/metrics"].text
+    assert 'http_requests_total{method="GET",route="/livez",status="200"}' in answers["/metrics"].text
