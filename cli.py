@@ -216,7 +216,7 @@ def _import(
     for problem in problems[:20]:
         console.print(f"skipped {problem.where}: {problem.what}")
     said = f"{outcome} published" if isinstance(outcome, int) else outcome.sentence()
-    console.print(f"{len(records)} read, {said}, {len(problems)} skipped")
+    console.print(f"{len(records)} read, {said}, {len(problems)} skipped", soft_wrap=True)
 
 
 def _progress() -> Progress:

@@ -47,7 +47,7 @@ def preferred(accept: str | None, offers: Sequence[str]) -> str | None:
 
 
 def parse(accept: str) -> list[MediaRange]:
-    """The media ranges of an Accept header, in its order; parameters other than `q` and entries that are none are left out."""
+    """The media ranges of an Accept header, in its order; parameters but `q`, and what is none, are left out."""
     ranges = []
     for position, entry in enumerate(accept.split(",")):
         pattern, *parameters = (part.strip().lower() for part in entry.split(";"))

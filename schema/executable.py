@@ -1,4 +1,4 @@
-"""The Strawberry schema as the transport needs it: documents parsed once, errors sorted into ours, expected and theirs."""
+"""The Strawberry schema as the transport needs it: documents parsed once, errors sorted into ours and theirs."""
 
 import logging
 from collections.abc import Sequence
@@ -37,17 +37,17 @@ CACHEABLE = 16 * 1024
 class ExecutableSchema(strawberry.Schema):
     """A schema whose errors are safe to show: every error of every result has a code, and faults of ours only an ID.
 
-    `explain` names the exceptions clients may be told about. `max_tokens` bounds a document, `documents` how many parsed
-    ones are kept (up to CACHEABLE characters each). All other arguments are those of `strawberry.Schema`.
+    `explain` names the exceptions clients may be told about. `max_tokens` bounds a document, `documents` how many
+    parsed ones are kept (up to CACHEABLE characters each). All other arguments are those of `strawberry.Schema`.
     """
 
     def __init__(
         self,
-        *args: Any,
+        *args: Any,  # noqa: ANN401 - handed on
         explain: Explain = explain_expected,
         max_tokens: int = 10_000,
         documents: int = 512,
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ANN401 - handed on
     ) -> None:
         super().__init__(*args, **kwargs)
         self.explain = explain
@@ -73,13 +73,14 @@ class ExecutableSchema(strawberry.Schema):
             context.graphql_document = self.document(context.query or "")
         except GraphQLError as error:
             return _refused(context, [error], PARSE_FAILED)
-        if get_operation_ast(context.graphql_document, context._provided_operation_name) is None:
-            error = GraphQLError(_which_operation(context._provided_operation_name))
-            return _refused(context, [error], BAD_USER_INPUT)
+        wanted = context._provided_operation_name  # noqa: SLF001 - what the client asked for, before any default
+        if get_operation_ast(context.graphql_document, wanted) is None:
+            unknown = GraphQLError(_which_operation(wanted))
+            return _refused(context, [unknown], BAD_USER_INPUT)
         refused = await super()._prepare_operation_async(context, extensions_runner)
         if refused is not None:
-            for error in refused.errors or ():
-                error.extensions = {"code": VALIDATION_FAILED}
+            for mistake in refused.errors or ():
+                mistake.extensions = {"code": VALIDATION_FAILED}
         return refused
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
@@ -125,8 +126,9 @@ def _which_operation(name: str | None) -> str:
 def _client_mistake(error: GraphQLError, cause: BaseException) -> str | None:
     """The code for an error the request itself caused, None for a fault of ours.
 
-    GraphQL raises plain errors for both. It blames the request by the nodes it points at (a variable, a value), or, before
-    anything was executed, by no path at all; what it points at in a field is a value of ours it could not complete.
+    GraphQL raises plain errors for both. It blames the request by the nodes it points at (a variable, a value), or,
+    before anything was executed, by no path at all; what it points at in a field is a value of ours it could not
+    complete.
     """
     if isinstance(cause, GraphQLSyntaxError):
         return PARSE_FAILED

@@ -12,8 +12,8 @@ TEMPORARY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILA
 class ExpectedError(Exception):
     """An error a client is told as it is: a code to act upon, and a sentence that says what to do.
 
-    `temporary`: trying again later may work, so a stream that meets it ends without `complete` and its client reconnects;
-    any other ends the operation for good.
+    `temporary`: trying again later may work, so a stream that meets it ends without `complete` and its client
+    reconnects; any other ends the operation for good.
     """
 
     def __init__(

@@ -63,8 +63,8 @@ def is_internal(error: GraphQLError) -> bool:
 def judge(result: ExecutionResult, explain: Explain) -> Verdict:
     """What a stream does with a result of its subscription.
 
-    An error with a path belongs to a field of this event: it is told, and the next event may be well. Any other, and any
-    before the first event, is the end of the source.
+    An error with a path belongs to a field of this event: it is told, and the next event may be well. Any other, and
+    any before the first event, is the end of the source.
     """
     early = isinstance(result, PreExecutionError)
     ends = [error for error in result.errors or () if early or error.path is None]

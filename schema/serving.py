@@ -13,7 +13,7 @@ class Server(uvicorn.Server):
     """uvicorn waits for every connection before it tells the application to stop, and a stream ends for no one.
 
     So `drain` runs first, once nothing new is accepted; it must return by itself. Connections that then still have
-    something unsent, or a request in progress, get `linger` before they are cut. A second Ctrl-C cuts everything at once.
+    something unsent, or a request in progress, get `linger` before they are cut. A second Ctrl-C cuts everything.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Server(uvicorn.Server):
         self._linger = linger
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until a signal. uvicorn would raise the signal again after an orderly shutdown, and so exit non-zero."""
+        """Serve until a signal. uvicorn would raise it again after an orderly shutdown, and so exit non-zero."""
         with self.capture_signals():
             await self._serve(sockets)
             if not self.force_exit:

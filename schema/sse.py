@@ -40,7 +40,7 @@ def encode_next(payload: Mapping[str, Any], cursor: str | None = None) -> bytes:
 
 
 def encode_opening(retry: timedelta, comment: str) -> bytes:
-    """The first bytes of a response: a comment that proxies and clients see at once, and EventSource's reconnect delay."""
+    """The first bytes of a response: a comment that proxies and clients see at once, and EventSource's delay."""
     return b"%sretry: %d\n\n" % (_comment_line(comment), retry / timedelta(milliseconds=1))
 
 

@@ -15,9 +15,9 @@ from schema.streams import OpenStreams
 class SseResponse:
     """An ASGI application that sends `opening` at once, then each of `chunks`, with heartbeats in the silences between.
 
-    The next chunk is asked for when the connection has taken the one before: a generator knows by being resumed that its
-    last one was sent. When the client leaves, the generator is cancelled where it waits, in its own task, which no scope of
-    the request reaches; `streams` owns that task. However the stream ends, `chunks` is closed.
+    The next chunk is asked for when the connection has taken the one before: a generator knows by being resumed that
+    its last one was sent. When the client leaves, the generator is cancelled where it waits, in its own task, which no
+    scope of the request reaches; `streams` owns that task. However the stream ends, `chunks` is closed.
     """
 
     def __init__(

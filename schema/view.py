@@ -1,4 +1,4 @@
-"""/graphql over HTTP: JSON for queries and mutations, server-sent events for subscriptions and whoever asks for them."""
+"""/graphql over HTTP: JSON for queries and mutations, server-sent events for subscriptions and who asks for them."""
 
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -37,10 +37,11 @@ ContextT = TypeVar("ContextT", bound=StreamContext)
 class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
     """The ASGI application behind `/graphql`.
 
-    `authenticate` and `make_context` raise HttpRefusal for requests they do not want; anything else they raise is a fault.
-    `explorer` answers a browser that has no query. `streams` is drained by the server before it stops. `heartbeat` is the
-    longest silence of a stream, `retry` the shortest delay before an EventSource reconnects (up to twice that, by `jitter`,
-    drawn from [0, 1)). `body_limit` is in bytes. `closing` makes the last event of a stream that was refused for now.
+    `authenticate` and `make_context` raise HttpRefusal for requests they do not want; anything else is a fault.
+    `explorer` answers a browser that has no query. `streams` is drained by the server before it stops. `heartbeat` is
+    the longest silence of a stream, `retry` the shortest delay before an EventSource reconnects (up to twice that, by
+    `jitter`, drawn from [0, 1)). `body_limit` is in bytes. `closing` makes the last event of a stream that was refused
+    for now.
     """
 
     schema: ExecutableSchema

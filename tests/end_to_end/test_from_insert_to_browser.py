@@ -97,7 +97,8 @@ async def test_native_event_source_resumes_by_its_last_event_id(server: ServerPr
             await insert_activities(database, 3)
             await stream.titles(2)
             seen = stream.cursor
-        query = f'subscription {{ activityAdded(since: "{start}") {{ cursor ... on ActivityAdded {{ activity {{ title }} }} }} }}'
+        fields = "cursor ... on ActivityAdded { activity { title } }"
+        query = f'subscription {{ activityAdded(since: "{start}") {{ {fields} }} }}'
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(seen)}
         text = ""
         async with client._http.stream("GET", "/graphql", params={"query": query}, headers=headers) as answer:
