@@ -66,14 +66,14 @@ async def test_stream_from_feed_head_continues_without_a_hole(server: ServerProc
 async def test_only_matching_activities_are_streamed(server: ServerProcess, database: AsyncEngine) -> None:
     """Filters by type, MP and bill hold on the stream."""
     mp = await insert_mp(database)
-    async with Client(server.url) as client:
-        async with client.subscribe(filter={"types": ["VOTE"], "mpIds": [str(mp)]}) as stream:
-            await stream.hello()
-            await insert_activities(database, 1, title="speech", mp_id=mp)
-            await insert_activities(database, 1, title="nobody's vote", type="VOTE")
-            await insert_activities(database, 1, title="vote", type="VOTE", mp_id=mp)
+    votes = {"types": ["VOTE"], "mpIds": [str(mp)]}
+    async with Client(server.url) as client, client.subscribe(filter=votes) as stream:
+        await stream.hello()
+        await insert_activities(database, 1, title="speech", mp_id=mp)
+        await insert_activities(database, 1, title="nobody's vote", type="VOTE")
+        await insert_activities(database, 1, title="vote", type="VOTE", mp_id=mp)
 
-            assert await stream.titles(1) == ["vote 0"]
+        assert ["vote 0"] == await stream.titles(1)
 
 
 async def test_client_resumes_with_its_cursor(server: ServerProcess, database: AsyncEngine) -> None:
