@@ -40,7 +40,7 @@ class Watched:
         await expect(self.page.locator(".graphiql-query-editor .view-line").first).to_be_visible()
 
     async def choose_tab(self, name: str) -> None:
-        await self.page.get_by_role("tab", name=name, exact=True).click()
+        await self.page.get_by_role("tablist").get_by_role("button", name=name, exact=True).click()
         await expect(self.page.locator(".graphiql-query-editor .view-lines")).to_contain_text(name)
 
     async def run(self) -> None:
@@ -55,7 +55,10 @@ class Watched:
         async def found() -> bool:
             return re.search(pattern, await self.result()) is not None
 
-        await wait_until(found, description=f"the result pane shows {pattern!r}", every=0.05)
+        try:
+            await wait_until(found, description="x", every=0.05, within=5)
+        except AssertionError:
+            await self.page.screenshot(path="/tmp/throwaway/fail.png"); print([ (r.method, r.post_data) for r in self.requests if r.method=="POST"][-1], self.complaints); print(await self.result()); raise
 
     def operations(self, name: str) -> list[Request]:
         """The requests sent so far for the operation `name`."""
@@ -148,7 +151,7 @@ async def test_a_change_of_identity_ends_the_stream_and_introspects_anew(
     await page.get_by_label("Identity").select_option("Own token")
     await wait_until(lambda: stream in watched.ended, description="the stream of the old identity is closed")
     before = len(watched.operations("IntrospectionQuery"))
-    await page.get_by_label("Access token").fill(f"Bearer {token}\n")
+    await page.get_by_role("textbox", name="Access token").fill(f"Bearer {token}\n")
     await page.get_by_role("button", name="Use it").click()
     await wait_until(lambda: len(watched.operations("IntrospectionQuery")) > before, description="introspects anew")
     await watched.choose_tab("Feed")

@@ -73,7 +73,7 @@ async def test_only_matching_activities_are_streamed(server: ServerProcess, data
         await insert_activities(database, 1, title="nobody's vote", type="VOTE")
         await insert_activities(database, 1, title="vote", type="VOTE", mp_id=mp)
 
-        assert ["vote 0"] == await stream.titles(1)
+        assert await stream.titles(1) == ["vote 0"]
 
 
 async def test_client_resumes_with_its_cursor(server: ServerProcess, database: AsyncEngine) -> None:
