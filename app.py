@@ -48,6 +48,7 @@ from streams.subscribers import Subscribers
 from streams.tail import Tail
 from telemetry.health import HealthSampler
 from telemetry.metrics import Metrics, process_metrics
+from telemetry.tasks import end
 
 log = logging.getLogger("divisionbell.app")
 
@@ -248,8 +249,9 @@ async def running(
                 **more,
             }.items()
         ]
-        stack.push_async_callback(_end, tasks)
-        await asyncio.wait_for(floor.tail.ready.wait(), START_WITHIN.total_seconds())
+        stack.push_async_callback(end, tasks)
+        async with asyncio.timeout(START_WITHIN.total_seconds()):
+            await floor.tail.ready.wait()
         await floor.health.sample()
         yield
 
@@ -261,12 +263,6 @@ async def run_or_stop(name: str, work: Callable[[], Awaitable[None]], failed: Ca
     except Exception as error:
         log.exception("background task failed", extra={"task": name})
         failed(error)
-
-
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _last_receipts(ledger: Ledger) -> None:

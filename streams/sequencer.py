@@ -13,6 +13,7 @@ from streams.entries import SequencedLog
 from streams.errors import StreamsUnavailable
 from streams.publisher import Publisher
 from telemetry.metrics import Metrics
+from telemetry.tasks import end
 
 log = logging.getLogger("divisionbell.streams")
 T = TypeVar("T")
@@ -109,9 +110,7 @@ class Sequencer(Generic[T]):
             for ended in done:
                 ended.result()
         finally:
-            for loop in loops:
-                loop.cancel()
-            await asyncio.gather(*loops, return_exceptions=True)
+            await end(loops)
 
     async def _assign_loop(self, lease: Lease) -> None:
         while True:
@@ -120,7 +119,8 @@ class Sequencer(Generic[T]):
                 pass
             with contextlib.suppress(TimeoutError):
                 # The timer finds what no notification told of: rows from sessions whose triggers are off.
-                await asyncio.wait_for(lease.work.wait(), self._look_every)
+                async with asyncio.timeout(self._look_every):
+                    await lease.work.wait()
 
     async def assign_once(self) -> int:
         """Sequence one batch; return its size."""
@@ -141,7 +141,8 @@ class Sequencer(Generic[T]):
                 await asyncio.sleep(self._look_every)
                 continue
             try:
-                await asyncio.wait_for(self._assigned.wait(), self._look_every)
+                async with asyncio.timeout(self._look_every):
+                    await self._assigned.wait()
             except TimeoutError:
                 # Nothing to do for a while: look whether the stream still ends where we left it.
                 self._publisher.forget()

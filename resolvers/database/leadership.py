@@ -11,6 +11,7 @@ from datetime import timedelta
 import asyncpg
 
 from resolvers.database.engine import driver_url
+from telemetry.tasks import end
 
 log = logging.getLogger("divisionbell.resolvers")
 
@@ -69,8 +70,7 @@ class Leadership:
             try:
                 yield lease
             finally:
-                ping.cancel()
-                await asyncio.gather(ping, return_exceptions=True)
+                await end([ping])
         finally:
             # Ends the session and with it the lock. A server that does not answer is not waited for.
             with contextlib.suppress(Exception):

@@ -360,7 +360,7 @@ async def test_fault_of_ours_is_masked_and_can_be_found(running: Running, caplog
 
 @pytest.mark.parametrize("size", [0, 100_000], ids=["idle", "blocked in a full socket"])
 async def test_cleanup_runs_when_the_client_is_gone(running: Running, size: int) -> None:
-    """Awaits in the generator's `finally` complete, whether it waited for an event or for a client that does not read."""
+    """Awaits in the generator's `finally` complete, whether it waited for an event or for a full socket."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(running.url.rpartition(":")[2]))
     body = b'{"query": "subscription { forever(size: %d) }"}' % size
     writer.write(

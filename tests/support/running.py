@@ -1,7 +1,6 @@
 """Streams put together for a test, and the faults it may order."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +18,7 @@ from streams.publisher import Publisher
 from streams.sequencer import wall_clock_ms
 from streams.tail import Tail
 from telemetry.metrics import Metrics
+from telemetry.tasks import end
 
 
 @asynccontextmanager
@@ -31,11 +31,7 @@ async def in_background(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]
             if task.done():
                 task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end(tasks)
 
 
 def make_tail(redis: "Redis", log_of_record: PostgresLog, **more: Any) -> Tail[Activity]:
