@@ -19,17 +19,18 @@ from resolvers.database.queries import Database
 from resolvers.embedded import start_postgres, start_valkey
 from streams.connection import connect as connect_redis
 from telemetry.metrics import Metrics
+from tests.support.directories import reachable_directory
 
 TEMPLATE = "divisionbell_template"
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """URL of a PostgreSQL server's `postgres` database: DATABASE_URL, or an embedded server of this test process."""
     if given := os.environ.get("DATABASE_URL"):
         yield given
         return
-    with start_postgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
+    with reachable_directory() as directory, start_postgres(directory, durable=False) as server:
         yield server.url
 
 

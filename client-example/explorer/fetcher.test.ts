@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { parse } from 'graphql';
-import { createFetcher, requestHeaders, transportFor } from './fetcher.ts';
+import { createFetcher, plan, requestHeaders } from './fetcher.ts';
 
-const STREAM = parse('# query\nfragment F on T { a } subscription Live { t { ...F } } query Feed { a }');
+const STREAM = '# query\nfragment F on T { a } subscription Live { t { ...F } } query Feed { a }';
 const ENDPOINT = 'http://host/graphql';
 
 interface Seen {
@@ -27,7 +26,7 @@ const events = (text: string) => new Response(text, { headers: { 'content-type':
 
 /** Run a subscription to its end and return what it showed. */
 async function watch(fetcher: ReturnType<typeof createFetcher>['fetcher']): Promise<unknown[]> {
-  const stream = (await fetcher({ query: 'subscription', operationName: 'Live' }, { documentAST: STREAM })) as {
+  const stream = (await fetcher({ query: STREAM, operationName: 'Live' })) as {
     subscribe: (sink: { next: (value: unknown) => void; error: (error: unknown) => void; complete: () => void }) => void;
   };
   const shown: unknown[] = [];
@@ -37,11 +36,19 @@ async function watch(fetcher: ReturnType<typeof createFetcher>['fetcher']): Prom
 }
 
 test('only the operation that is run decides on the transport', () => {
-  assert.equal(transportFor(STREAM, 'Live'), 'sse');
-  assert.equal(transportFor(STREAM, 'Feed'), 'json');
-  assert.equal(transportFor(STREAM, undefined), 'json', 'the server shall say that it needs a name');
-  assert.equal(transportFor(parse('subscription { a }'), null), 'sse');
-  assert.equal(transportFor(undefined, 'IntrospectionQuery'), 'json');
+  assert.deepEqual(plan(STREAM, 'Live'), { transport: 'sse', operationName: 'Live' });
+  assert.deepEqual(plan(STREAM, 'Feed'), { transport: 'json', operationName: 'Feed' });
+  assert.deepEqual(plan(STREAM, null), { transport: 'json' }, 'the server shall say that it needs a name');
+  assert.deepEqual(plan('subscription { a }', null), { transport: 'sse' });
+});
+
+test('the name of an operation in another tab is dropped', () => {
+  assert.deepEqual(plan('query Feed { a }', 'Live'), { transport: 'json' });
+  assert.deepEqual(plan('subscription Live { a }', 'Feed'), { transport: 'sse' });
+});
+
+test('a document that does not parse goes to the server as it is', () => {
+  assert.deepEqual(plan('query Feed {', 'Feed'), { transport: 'json', operationName: 'Feed' });
 });
 
 test('the token goes along unless the tab has its own', () => {

@@ -1,6 +1,6 @@
 // How GraphiQL reaches the API: subscriptions as server-sent events, everything else as JSON.
 import type { GraphiQLProps } from 'graphiql';
-import { getOperationAST, type DocumentNode } from 'graphql';
+import { getOperationAST, Kind, parse, type DocumentNode } from 'graphql';
 import { createClient, NetworkError } from 'graphql-sse';
 
 export type Fetcher = GraphiQLProps['fetcher'];
@@ -18,10 +18,21 @@ interface Failure {
   errors: { message: string }[];
 }
 
-/** Which transport an operation needs. A document is judged by its syntax tree: comments and fragments may come first. */
-export function transportFor(document: DocumentNode | undefined, operationName: string | null | undefined): Transport {
-  const operation = document && getOperationAST(document, operationName);
-  return operation?.operation === 'subscription' ? 'sse' : 'json';
+/**
+ * Which transport a request needs, and which operation to name. Decided from the very text that is sent: GraphiQL's own
+ * syntax tree and operation name are still those of the last tab for 0.1 s after a change of tabs.
+ */
+export function plan(query: string, operationName: string | null | undefined): { transport: Transport; operationName?: string } {
+  let document: DocumentNode;
+  try {
+    document = parse(query);
+  } catch {
+    return { transport: 'json', ...(operationName && { operationName }) }; // the server says best what is wrong
+  }
+  const known = document.definitions.some((one) => one.kind === Kind.OPERATION_DEFINITION && one.name?.value === operationName);
+  const named = operationName && known ? { operationName } : {};
+  const operation = getOperationAST(document, named.operationName);
+  return { transport: operation?.operation === 'subscription' ? 'sse' : 'json', ...named };
 }
 
 export function requestHeaders(token: string | null, typed: Record<string, unknown> | undefined): Record<string, string> {
@@ -36,13 +47,12 @@ export function createFetcher({ endpoint, token, fetchFn = fetch }: Options): { 
 
   const fetcher: Fetcher = (params, options) => {
     const headers = requestHeaders(token, options?.headers);
-    if (transportFor(options?.documentAST, params.operationName) === 'json') {
-      return postJson(endpoint, params, headers, fetchFn);
-    }
+    const { query, variables } = params;
+    const { transport, ...named } = plan(query, params.operationName);
+    const request = { query, ...(variables && { variables }), ...named };
+    if (transport === 'json') return postJson(endpoint, request, headers, fetchFn);
     // graphql-sse would retry with the same variables, so from an old cursor: GraphiQL shows the end instead.
     const client = createClient({ url: endpoint, headers, retryAttempts: 0, fetchFn: lateEnd(fetchFn) });
-    const { query, variables, operationName } = params;
-    const request = { query, ...(variables && { variables }), ...(operationName && { operationName }) };
     // An observable rather than iterate(): that one waits for ever if the server refuses before it is first read.
     return {
       subscribe(sink: { next: (value: unknown) => void; error: (error: unknown) => void; complete: () => void }) {

@@ -55,10 +55,7 @@ class Watched:
         async def found() -> bool:
             return re.search(pattern, await self.result()) is not None
 
-        try:
-            await wait_until(found, description="x", every=0.05, within=5)
-        except AssertionError:
-            await self.page.screenshot(path="/tmp/throwaway/fail.png"); print([ (r.method, r.post_data) for r in self.requests if r.method=="POST"][-1], self.complaints); print(await self.result()); raise
+        await wait_until(found, description=f"the result pane shows {pattern!r}", every=0.05)
 
     def operations(self, name: str) -> list[Request]:
         """The requests sent so far for the operation `name`."""

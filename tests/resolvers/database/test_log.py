@@ -1,6 +1,7 @@
 """I1, one log: what PostgreSQL itself guarantees."""
 
 import asyncio
+import contextlib
 
 import pytest
 import sqlalchemy as sa
@@ -105,11 +106,16 @@ async def test_lock_of_a_leader_frozen_in_its_transaction_is_freed(
 ) -> None:
     """A process that stops between locking the head and committing holds the log up for five seconds, not for ever."""
     await insert_activities(database, 1)
-    async with database.connect() as frozen:
-        await frozen.execute(sa.text("UPDATE log_head SET cursor = cursor"))
-        async with asyncio.timeout(9):
-            assert await log_of_record.assign(now_ms=NOW_MS, limit=10) == 1
-        await frozen.invalidate()
+    frozen = await database.connect()
+    await frozen.execute(sa.text("UPDATE log_head SET cursor = cursor"))
+
+    async with asyncio.timeout(9):
+        assert await log_of_record.assign(now_ms=NOW_MS, limit=10) == 1
+
+    with pytest.raises(sa.exc.DBAPIError):
+        await frozen.commit()
+    with contextlib.suppress(sa.exc.DBAPIError):
+        await frozen.close()
 
 
 async def test_an_inserted_cursor_is_ignored(database: AsyncEngine, log_of_record: PostgresLog) -> None:
