@@ -9,7 +9,10 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from resolvers.database.importing import any_activity, import_records, publish_record
+from resolvers.database.log import PostgresLog
+from resolvers.database.queries import Database
 from resolvers.demo import parliament
+from telemetry.metrics import Metrics
 
 SEED = 1867
 EVERY = timedelta(seconds=4)
@@ -22,6 +25,10 @@ async def fill(engine: AsyncEngine, *, started: Callable[[int], None], progress:
     records = parliament.past(SEED, datetime.now(UTC))
     started(len(records))
     await import_records(engine, records, progress=progress)
+    # Sequenced here, which anybody may do, so that the past is the past when the first stream opens.
+    log_of_record = PostgresLog(database=Database(engine=engine, metrics=Metrics()))
+    while await log_of_record.assign(now_ms=int(datetime.now(UTC).timestamp() * 1000), limit=1_000):
+        pass
 
 
 async def go_on(engine: AsyncEngine) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -11,8 +12,9 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from resolvers.database.tables import activities
+from resolvers.identity import Tokens
 from tests.support.parliament import insert_activities, insert_bill, insert_mp
-from tests.support.server import Client, ServerProcess
+from tests.support.server import SECRET, Client, ServerProcess
 from tests.support.waiting import wait_until
 
 
@@ -265,6 +267,16 @@ async def test_who_has_no_token_is_told_what_to_send(
 
             assert (status, code) == (answer.status_code, answer.json()["errors"][0]["extensions"]["code"])
             assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_token_without_a_scope_of_ours_is_refused(server: ServerProcess) -> None:
+    """403: who they are is known, and that nothing here is for them."""
+    bearer = Tokens(secret=SECRET).issue(user="ada", scopes=frozenset(), lasts=timedelta(hours=1))
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
+        headers = {"Authorization": f"Bearer {bearer}"}
+        answer = await http.post("/graphql", json={"query": "{ __typename }"}, headers=headers)
+
+    assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (403, "FORBIDDEN")
 
 
 async def test_probes_answer(server: ServerProcess) -> None:
