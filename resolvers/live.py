@@ -9,7 +9,7 @@ from resolvers.errors import InvalidInput, Unavailable
 from resolvers.events import Added, Event, Gap, Notice, NoticeKind, added
 from resolvers.identity import Viewer
 from resolvers.updates import beyond_head
-from streams.consumer import Bookmark, Closed, Consumer, Delivery
+from streams.consumer import Acceptance, Bookmark, Closed, Consumer, Delivery
 from streams.cursor import Cursor
 from streams.entries import Log
 from streams.errors import StreamsUnavailable
@@ -110,10 +110,17 @@ class LiveFeed:
 
     @asynccontextmanager
     async def stream(
-        self, *, viewer: Viewer, since: Cursor | None, chosen: ActivityFilter, device: str | None
+        self,
+        *,
+        viewer: Viewer,
+        since: Cursor | None,
+        chosen: ActivityFilter,
+        device: str | None,
+        acceptance: Acceptance | None = None,
     ) -> AsyncIterator[LiveStream]:
         """Open a stream after `since`, or where `device` left off, or at the head.
 
+        `acceptance` tells what the client's side has taken; without it, what is asked past counts as taken.
         Raises InvalidInput for a device ID that is none, and Unavailable when a position is needed and Redis is away.
         """
         gap = None
@@ -129,6 +136,7 @@ class LiveFeed:
             start=start,
             opened=opened,
             matches=chosen.matches,
+            acceptance=acceptance,
             bookmark_every=self._bookmark_every,
         )
         stream = LiveStream(

@@ -11,6 +11,7 @@ from resolvers.feed import Feed
 from resolvers.identity import Scope, Viewer
 from resolvers.live import LiveFeed
 from resolvers.updates import Updates
+from schema.acceptance import SentBytes
 from streams.entries import Log
 from telemetry.health import HealthSampler
 
@@ -30,13 +31,17 @@ class Services:
 
 @dataclass(slots=True, weakref_slot=True)
 class Context:
-    """One operation's viewer and services. `stream_cursor` becomes the SSE `id:` of the event yielded next."""
+    """One operation's viewer and services.
+
+    `stream_cursor` becomes the SSE `id:` of the event yielded next; `sent` tells what the client's side has taken.
+    """
 
     viewer: Viewer
     services: Services
     traceparent: str | None = None
     last_event_id: str | None = None
     stream_cursor: str | None = field(default=None)
+    sent: SentBytes | None = field(default=None)
 
 
 def allowed(info: Info[Context, None], scope: Scope) -> Context:

@@ -7,6 +7,18 @@ from datetime import timedelta
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from schema.acceptance import EXTENSION
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1, whose requests know their transport: ASGI alone cannot tell what a peer has taken."""
+
+    def on_message_begin(self) -> None:
+        """Called by the parser for each request of the connection."""
+        super().on_message_begin()
+        self.scope["extensions"] = {EXTENSION: self.transport}  # type: ignore[dict-item]  # an object of ours
 
 
 class Server(uvicorn.Server):
@@ -81,7 +93,15 @@ def run_server(
     `started` is told the address when the first request would be answered. `port` 0 takes a free one.
     """
     config = uvicorn.Config(
-        app, host=host, port=port, log_config=None, access_log=False, lifespan="on", server_header=False
+        app,
+        host=host,
+        port=port,
+        http=Connection,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        server_header=False,
     )
     server = Server(config, drain=drain, linger=drain_within / 5)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:

@@ -1,6 +1,7 @@
 """One event stream over HTTP: the request's task watches the client and keeps time, the stream's task sends."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from datetime import timedelta
@@ -9,7 +10,10 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from schema import incidents, sse
+from schema.acceptance import SentBytes
 from schema.streams import OpenStreams
+
+log = logging.getLogger("divisionbell.schema")
 
 
 class SseResponse:
@@ -26,16 +30,23 @@ class SseResponse:
         opening: bytes,
         chunks: AsyncGenerator[bytes, None],
         streams: OpenStreams,
+        sent: SentBytes,
         name: str,
         heartbeat: timedelta,
+        stalled: timedelta = timedelta(seconds=10),
     ) -> None:
+        """`heartbeat` is the longest silence; a connection that takes nothing for `stalled` is cut."""
         self._opening = opening
         self._chunks = chunks
         self._streams = streams
+        self._sent = sent
+        self._stalled = stalled.total_seconds()
         self._name = name
         self._heartbeat = heartbeat.total_seconds()
         self._turn = asyncio.Lock()  # ASGI does not promise that two tasks may send at the same time
         self._sent_at = 0.0
+        self._blocked_since: float | None = None
+        self._taken = 0
         self._waiting: asyncio.Timeout | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI's signature)
@@ -71,11 +82,15 @@ class SseResponse:
         """Return when the client has left (True) or the stream has ended (False)."""
         while not stream.done():
             try:
-                async with asyncio.timeout_at(self._sent_at + self._heartbeat) as self._waiting:
+                async with asyncio.timeout_at(self._next_look()) as self._waiting:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         return True
             except TimeoutError:
+                if self._is_stalled():
+                    log.info("cutting %s: its client has taken nothing for %g s", self._name, self._stalled)
+                    self._sent.abort()
+                    return True
                 if not stream.done():
                     await self._beat(send)
             finally:
@@ -91,8 +106,23 @@ class SseResponse:
 
     async def _send(self, send: Send, data: bytes) -> None:
         async with self._turn:
+            self._blocked_since = asyncio.get_running_loop().time()
             await send({"type": "http.response.body", "body": data, "more_body": True})
+            self._sent.wrote(len(data))
+            self._blocked_since = None
             self._sent_at = asyncio.get_running_loop().time()
+
+    def _next_look(self) -> float:
+        since = self._blocked_since
+        return self._sent_at + self._heartbeat if since is None else since + self._stalled
+
+    def _is_stalled(self) -> bool:
+        if self._blocked_since is None:
+            return False
+        now, taken = asyncio.get_running_loop().time(), self._sent.taken()
+        if taken > self._taken:  # slow, but alive
+            self._taken, self._blocked_since = taken, now
+        return now >= self._blocked_since + self._stalled
 
     def _wake(self, _stream: asyncio.Task[None]) -> None:
         if self._waiting is not None and not self._waiting.expired():

@@ -36,7 +36,11 @@ class Subscription:
             since = max(since or Cursor(0), parse_cursor(context.last_event_id))
         async with (
             context.services.live.stream(
-                viewer=context.viewer, since=since, chosen=to_filter(filter), device=subscriber
+                viewer=context.viewer,
+                since=since,
+                chosen=to_filter(filter),
+                device=subscriber,
+                acceptance=context.sent,
             ) as stream,
             aclosing(stream.events()) as events,
         ):

@@ -1,5 +1,6 @@
 """/graphql over HTTP: JSON for queries and mutations, server-sent events for subscriptions and who asks for them."""
 
+import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -16,6 +17,7 @@ from strawberry.types.graphql import OperationType
 
 from schema import incidents, sse
 from schema.accept import EVENT_STREAM, GRAPHQL_JSON, HTML, JSON, RESPONSES, preferred
+from schema.acceptance import SentBytes
 from schema.executable import ExecutableSchema
 from schema.refusals import HttpRefusal
 from schema.requests import Operation, read_operation
@@ -23,11 +25,19 @@ from schema.results import Verdict, http_status, judge, to_payload
 from schema.sse_response import SseResponse
 from schema.streams import OpenStreams
 
+LAST_WORD = timedelta(milliseconds=100)
+"""Between the last event and an end without `complete`: graphql-sse 2.6.1 misses an end that arrives together with an
+event, and then neither fails nor reconnects."""
+
 
 class StreamContext(Protocol):
-    """What the view needs of an operation's context: the cursor of the event that was yielded last."""
+    """What the view needs of an operation's context, and what it gives it.
+
+    `stream_cursor`: the cursor of the event that was yielded last. `sent`: what became of the response's bytes.
+    """
 
     stream_cursor: str | None
+    sent: SentBytes | None
 
 
 ViewerT = TypeVar("ViewerT")
@@ -39,9 +49,9 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
 
     `authenticate` and `make_context` raise HttpRefusal for requests they do not want; anything else is a fault.
     `explorer` answers a browser that has no query. `streams` is drained by the server before it stops. `heartbeat` is
-    the longest silence of a stream, `retry` the shortest delay before an EventSource reconnects (up to twice that, by
-    `jitter`, drawn from [0, 1)). `body_limit` is in bytes. `closing` makes the last event of a stream that was refused
-    for now.
+    the longest silence of a stream, `stalled` how long a client may take nothing, `retry` the shortest delay before an
+    EventSource reconnects (up to twice that, by `jitter`, drawn from [0, 1)). `body_limit` is in bytes. `closing` makes
+    the last event of a stream that was refused for now.
     """
 
     schema: ExecutableSchema
@@ -55,6 +65,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         explorer: Callable[[Request], Awaitable[Response]],
         streams: OpenStreams,
         heartbeat: timedelta = timedelta(seconds=10),
+        stalled: timedelta = timedelta(seconds=10),
         retry: timedelta = timedelta(seconds=2),
         body_limit: int = 1024 * 1024,
         closing: Callable[[HttpRefusal], Mapping[str, Any] | None] | None = None,
@@ -66,6 +77,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         self._explorer = explorer
         self._streams = streams
         self._heartbeat = heartbeat
+        self._stalled = stalled
         self._retry = retry
         self._body_limit = body_limit
         self._closing = closing
@@ -106,7 +118,8 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
             )
         context = await self._make_context(request, viewer)
         if media_type == EVENT_STREAM:
-            return self._stream(operation, kind, context)
+            context.sent = SentBytes.of(request.scope)
+            return self._stream(operation, kind, context, context.sent)
         result = await self._execute(operation, context)
         return _json(to_payload(result), http_status(result, media_type), media_type)
 
@@ -120,7 +133,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
             allowed_operation_types=(OperationType.QUERY, OperationType.MUTATION),
         )
 
-    def _stream(self, operation: Operation, kind: OperationType | None, context: ContextT) -> ASGIApp:
+    def _stream(self, operation: Operation, kind: OperationType | None, context: ContextT, sent: SentBytes) -> ASGIApp:
         if kind is OperationType.SUBSCRIPTION:
             chunks = self._subscription(operation, context)
         else:
@@ -129,8 +142,10 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
             opening=sse.encode_opening(self._delay(), "stream open"),
             chunks=chunks,
             streams=self._streams,
+            sent=sent,
             name=f"stream of {operation.name or 'an unnamed operation'}",
             heartbeat=self._heartbeat,
+            stalled=self._stalled,
         )
 
     async def _single_result(self, operation: Operation, context: ContextT) -> AsyncGenerator[bytes, None]:
@@ -150,6 +165,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
                 verdict = judge(result, self.schema.explain)
                 if verdict is Verdict.BROKEN:
                     yield sse.encode_comment("; ".join(error.message for error in result.errors))
+                    await asyncio.sleep(LAST_WORD.total_seconds())
                     return
                 yield sse.encode_event(result, context.stream_cursor)
                 if verdict is Verdict.LAST:

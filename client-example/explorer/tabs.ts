@@ -26,15 +26,15 @@ const EVENT = `    __typename
       transport { mode reason }
     }`;
 
-// Lines of at most 52 characters: that is what the editor shows on a laptop.
+// Lines of at most 50 characters: that is what the editor shows on a laptop.
 export const EXAMPLE_TABS: ExampleTab[] = [
   {
     query: `# What MPs and bills do, from now on, as it
-# happens. One button runs the stream and stops it.
+# happens. One button runs and stops the stream.
 #
 # The result pane keeps only the newest event: a
-# notice (HELLO at first, then a BOOKMARK every few
-# seconds) gives way to the next activity.
+# notice (HELLO at first, then a BOOKMARK every
+# few seconds) gives way to the next activity.
 subscription Live {
   activityAdded {
 ${EVENT}
@@ -51,7 +51,7 @@ ${EVENT}
 # "cursor" in the tab Live.
 #
 # For a named device the server keeps the place:
-#   activityAdded(since: $since, subscriber: "phone")
+#   activityAdded(subscriber: "phone")
 subscription LiveFromCursor($since: Cursor) {
   activityAdded(since: $since) {
 ${EVENT}
@@ -88,9 +88,9 @@ query Feed {
 `,
   },
   {
-    query: `# The stream, by polling: same events, same cursors.
-# Next, ask since the "cursor" of the answer: at once
-# while it says "hasMore", else after
+    query: `# The stream, by polling: same events and cursors.
+# Next, ask since the "cursor" of the answer: at
+# once while it says "hasMore", else after
 # pollIntervalSeconds and a random jitter.
 query Updates($since: Cursor!) {
   updates(since: $since, first: 20) {

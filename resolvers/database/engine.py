@@ -15,7 +15,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x6469_7662_0001  # "divb" 1: one process migrates at a time, the others wait and find it done
 CONNECT_WITHIN = timedelta(seconds=5)
 LONGEST_STATEMENT = timedelta(seconds=10)
-LONGEST_SILENCE = timedelta(seconds=5)
+LONGEST_SILENCE = timedelta(seconds=3)
 
 
 def driver_url(url: str) -> str:
@@ -35,7 +35,7 @@ def connect(url: str, *, pool_size: int = 10, application_name: str = "divisionb
     """Make an engine for a `postgresql://` URL, as PostgreSQL's own tools take it. Opens nothing yet.
 
     A statement that runs for 10 s is cancelled: no query of ours is meant to, and clients have left by then. A session
-    that is silent inside a transaction for 5 s is ended: a process frozen while it held the log's lock would stop the
+    that is silent inside a transaction for 3 s is ended: a process frozen while it held the log's lock would stop the
     log. Raises ValueError for a URL that is none of PostgreSQL's.
     """
     dsn = driver_url(url)

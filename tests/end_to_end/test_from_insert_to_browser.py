@@ -1,7 +1,9 @@
 """The whole road: rows go in at PostgreSQL, events come out of a socket, whatever happens to the server between."""
 
 import asyncio
+import json
 import signal
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -14,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from resolvers.database.tables import activities
 from resolvers.identity import Tokens
 from tests.support.parliament import insert_activities, insert_bill, insert_mp
-from tests.support.server import SECRET, Client, ServerProcess
+from tests.support.server import SECRET, SUBSCRIPTION, Client, ServerProcess, token
 from tests.support.waiting import wait_until
 
 
@@ -133,6 +135,42 @@ async def test_device_continues_where_it_was_after_the_server_was_killed(
     # At least once: what was confirmed less than two seconds before the crash may come again, never less.
     assert got[-2:] == ["missed 0", "missed 1"]
     assert ["seen 0", "seen 1", "seen 2"][3 - len(got[:-2]) :] == got[:-2]
+
+
+async def test_device_that_did_not_read_gets_again_what_lay_in_the_servers_buffers(
+    server: ServerProcess, database: AsyncEngine
+) -> None:
+    """I3: of megabytes accepted for a client that reads none, only what its own kernel held counts as delivered."""
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        deaf.connect((host, int(port)))
+        body = json.dumps({"query": SUBSCRIPTION, "variables": {"subscriber": "phone"}}).encode()
+        deaf.sendall(
+            b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAccept: text/event-stream\r\n"
+            b"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s" % (token("alice").encode(), len(body), body)
+        )
+        opening = b""
+        while b"HELLO" not in opening:
+            opening += deaf.recv(2_000)
+        await insert_activities(database, 3_000, title="long " * 50)
+
+        async with Client(server.url) as client:
+
+            async def handed_over() -> bool:
+                lines = (await client.text("/metrics")).splitlines()
+                counts = [line.split()[1] for line in lines if line.startswith("sse_messages_delivered_total{")]
+                return bool(counts) and float(counts[0]) > 500
+
+            await wait_until(handed_over, description="much was handed over")
+    async with Client(server.url) as client, client.subscribe(subscriber="phone") as stream:
+        got: list[str] = []
+        while not got or not got[-1].endswith(" 2999"):
+            got += await stream.titles(1)
+
+    numbers = [int(title.rpartition(" ")[2]) for title in got]
+    assert numbers == list(range(numbers[0], 3_000))
+    assert numbers[0] < 200
 
 
 async def test_other_device_of_the_same_user_has_its_own_position(server: ServerProcess, database: AsyncEngine) -> None:

@@ -18,11 +18,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from strawberry.types import Info
 
+from schema.acceptance import SentBytes
 from schema.executable import ExecutableSchema
 from schema.refusals import ExpectedError, HttpRefusal, StreamEnded
-from schema.serving import Server
+from schema.serving import Connection, Server
 from schema.streams import OpenStreams
-from schema.view import GraphQLView
+from schema.view import LAST_WORD, GraphQLView
 from tests.support.waiting import wait_until
 
 URQL = (
@@ -49,6 +50,7 @@ class TestContext:
     seen: Seen
     streams: OpenStreams
     stream_cursor: str | None = field(default=None)
+    sent: SentBytes | None = field(default=None)
 
 
 @strawberry.type
@@ -128,7 +130,9 @@ class Running:
 
 
 @asynccontextmanager
-async def serving(*, heartbeat: timedelta = timedelta(seconds=10)) -> AsyncIterator[Running]:
+async def serving(
+    *, heartbeat: timedelta = timedelta(seconds=10), stalled: timedelta = timedelta(seconds=10)
+) -> AsyncIterator[Running]:
     """The view on a free port of loopback, in this test's event loop."""
     seen, streams = Seen(), OpenStreams()
 
@@ -153,11 +157,12 @@ async def serving(*, heartbeat: timedelta = timedelta(seconds=10)) -> AsyncItera
         explorer=explorer,
         streams=streams,
         heartbeat=heartbeat,
+        stalled=stalled,
         body_limit=2_000,
         jitter=lambda: 0.0,
     )
     config = uvicorn.Config(
-        Starlette(routes=[Route("/graphql", view)]), port=0, lifespan="off", log_config=None, access_log=False
+        Starlette(routes=[Route("/graphql", view)]), port=0, http=Connection, lifespan="off", log_config=None
     )
     server = Server(config, drain=lambda: streams.drain(timedelta(seconds=2)), linger=timedelta(milliseconds=200))
     task = asyncio.create_task(server._serve())
@@ -237,6 +242,19 @@ async def test_stream_that_ends_itself_has_no_complete(running: Running) -> None
     answer = await running.post("subscription { ended }", EVENTS)
 
     assert answer.content.endswith(b": shutting down\n\n")
+
+
+async def test_end_does_not_arrive_together_with_the_last_event(running: Running) -> None:
+    """graphql-sse misses an end that comes in the same read as an event, and would hang instead of reconnecting."""
+    clock = asyncio.get_running_loop().time
+    async with running.http.stream(
+        "POST", "/graphql", json={"query": "subscription { ended }"}, headers={"Accept": EVENTS}
+    ) as answer:
+        last = clock()
+        async for _ in answer.aiter_raw():
+            last = clock()
+
+    assert clock() - last > LAST_WORD.total_seconds() / 2
 
 
 async def test_refusal_of_a_stream_says_whether_to_come_back(running: Running) -> None:
@@ -382,6 +400,22 @@ async def test_cleanup_runs_when_the_client_is_gone(running: Running, size: int)
 
     await wait_until(lambda: running.seen.cleaned == 1, description="cleaned up")
     await wait_until(lambda: len(running.streams) == 0, description="no stream is left")
+
+
+async def test_client_that_takes_nothing_is_cut() -> None:
+    """A full socket does not hold a stream for ever: after its time the connection is gone, and cleaned up."""
+    quick = timedelta(milliseconds=100)
+    async with serving(heartbeat=quick, stalled=quick) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(running.url.rpartition(":")[2]), limit=1_000)
+        body = b'{"query": "subscription { forever(size: 100000) }"}'
+        writer.write(
+            b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAccept: text/event-stream\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        await reader.read(10)
+
+        await wait_until(lambda: running.seen.cleaned == 1, description="cut and cleaned up")
+        writer.transport.abort()
 
 
 async def test_shutdown_ends_streams_without_complete_and_refuses_new_ones() -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from resolvers.activities import Activity, decode
 from resolvers.database.log import PostgresLog
 from resolvers.database.queries import Database
-from streams.consumer import Bookmark, Closed, Consumer, Delivery
+from streams.consumer import Acceptance, Bookmark, Closed, Consumer, Delivery
 from streams.cursor import START, Cursor
 from streams.entries import stream_key
 from streams.history import History
@@ -75,6 +75,7 @@ class Floor:
         start: Cursor = START,
         matches: Callable[[Activity], bool] = lambda _: True,
         bookmark_every: timedelta = timedelta(hours=1),
+        acceptance: Acceptance | None = None,
     ) -> Consumer[Activity]:
         """A consumer of this process."""
         return Consumer(
@@ -84,6 +85,7 @@ class Floor:
             start=opened.position if opened else start,
             opened=opened,
             matches=matches,
+            acceptance=acceptance,
             bookmark_every=bookmark_every,
         )
 
@@ -183,6 +185,65 @@ async def test_delivery_in_flight_comes_again_with_its_attempt(floor: Floor) -> 
         assert [delivery.attempt for delivery in await take(consumer, 2)] == [4, 1]
     await floor.ledger.flush()
     assert [published[2]] == [pending.cursor for pending in (await floor.open()).pending]
+
+
+class Peer:
+    """A client's side that takes as many bytes as the test lets it; every delivery is ten."""
+
+    def __init__(self) -> None:
+        self.given = 0
+        self.has = 0
+
+    def sent(self) -> int:
+        """Ten more for each delivery that was driven out."""
+        self.given += 10
+        return self.given
+
+    def taken(self) -> int:
+        """What the test says."""
+        return self.has
+
+
+async def test_only_what_the_peer_has_taken_is_confirmed(floor: Floor) -> None:
+    """I3: the position stays before what lies in buffers; at the end that is pending, and comes again."""
+    opened, peer = await floor.open(), Peer()
+    published = await floor.publish(5)
+    await floor.catch_up()
+    async with floor.consumer(opened, acceptance=peer) as consumer:
+        await take(consumer, 5)
+        peer.has = 20
+        next_one = asyncio.create_task(anext(consumer))
+        await wait_until(lambda: len(floor.ledger) > 0, description="a receipt")
+        await floor.ledger.flush()
+        assert await floor.subscribers.position(PHONE) == published[1]
+        peer.has = 30
+        await wait_until(lambda: len(floor.ledger) > 0, description="asked again without an event")
+        next_one.cancel()
+        await asyncio.gather(next_one, return_exceptions=True)
+    await floor.ledger.flush()
+
+    again = await floor.open()
+    assert published[3:] == [pending.cursor for pending in again.pending]
+    async with floor.consumer(again) as consumer:
+        assert [(published[3], 2), (published[4], 2)] == [
+            (delivery.entry.cursor, delivery.attempt) for delivery in await take(consumer, 2)
+        ]
+
+
+async def test_more_than_can_be_pending_comes_again_as_missed(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that ends with too much in its buffers leaves the position before it: nothing is lost."""
+    monkeypatch.setattr("streams.consumer.MOST_HANDED_OVER", 2)
+    opened = await floor.open()
+    published = await floor.publish(4)
+    await floor.catch_up()
+    async with floor.consumer(opened, acceptance=Peer()) as consumer:
+        await take(consumer, 4)
+    await floor.ledger.flush()
+
+    again = await floor.open()
+    assert not again.pending
+    async with floor.consumer(again) as consumer:
+        assert published == places(await take(consumer, 4))
 
 
 async def test_killed_process_costs_duplicates_not_losses(floor: Floor) -> None:
