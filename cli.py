@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
+from asyncpg import PostgresError
 from pydantic import SecretStr, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import app as composition
@@ -58,10 +60,7 @@ def fail(message: object) -> NoReturn:
 
 def load_settings(*, needs: Sequence[str] = ()) -> Settings:
     """Settings from the environment, completed from a running demo. Ends the command if one of `needs` is missing."""
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        fail("; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()))
+    settings = _given_settings()
     demo = running_servers(settings.state_dir) or {}
     found: dict[str, object] = {
         name: demo[name] for name in ("database_url", "redis_url") if name in demo and not getattr(settings, name)
@@ -73,6 +72,13 @@ def load_settings(*, needs: Sequence[str] = ()) -> Settings:
     if missing:
         fail(f"set {' and '.join(missing)}, or start the demo (`make demo`) with the same STATE_DIR")
     return settings
+
+
+def _given_settings(**arguments: object) -> Settings:
+    try:
+        return Settings.model_validate({name: value for name, value in arguments.items() if value is not None})
+    except ValidationError as error:
+        fail("; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()))
 
 
 @asynccontextmanager
@@ -89,12 +95,12 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's work; what it cannot do is told in a sentence."""
     try:
         return asyncio.run(work)
-    except (ImportRefused, ValueError, OSError) as error:
+    except (ImportRefused, ValueError, OSError, PostgresError, SQLAlchemyError) as error:
         fail(error)
 
 
 @commands.command()
-def serve(host: str | None = None, port: int | None = None) -> None:
+def serve(host: str | None = None, port: Annotated[int | None, typer.Option(min=0, max=65_535)] = None) -> None:
     """Serve the API on HOST and PORT until SIGTERM; see settings.py for what can be set."""
     settings = load_settings(needs=["database_url", "redis_url", "auth_secret"])
     given = {"host": host, "port": port}
@@ -115,15 +121,19 @@ def _serve(
         server = composition.build(settings, identities=identities, beside=beside)
     except composition.NotReady as error:
         fail(error)
-    return run_server(
-        server.app,
-        host=settings.host,
-        port=settings.port,
-        drain=server.drain,
-        drain_within=timedelta(seconds=settings.drain_seconds),
-        stopping=server.stopping,
-        started=started,
-    ) or int(bool(server.failures))
+    try:
+        status = run_server(
+            server.app,
+            host=settings.host,
+            port=settings.port,
+            drain=server.drain,
+            drain_within=timedelta(seconds=settings.drain_seconds),
+            stopping=server.stopping,
+            started=started,
+        )
+    except OSError as error:
+        fail(f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): set PORT to another port")
+    return status or int(bool(server.failures))
 
 
 @commands.command("migrate")
@@ -229,7 +239,7 @@ def _progress() -> Progress:
 def demo() -> None:
     """Run everything on servers of our own: PostgreSQL, Valkey, a made-up parliament, the API and its explorer."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server takes over, SIGTERM is an orderly end too
-    given = Settings()
+    given = _given_settings()
     logs.configure(level=given.log_level)
     try:
         with EmbeddedServers(

@@ -11,6 +11,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from schema.acceptance import EXTENSION
 
+BACKLOG = 2_048
+"""Connections that may wait to be accepted; the kernel's net.core.somaxconn is the other limit."""
+
 
 class Connection(HttpToolsProtocol):
     """uvicorn's HTTP/1.1, whose requests know their transport: ASGI alone cannot tell what a peer has taken."""
@@ -90,13 +93,15 @@ def run_server(
 ) -> int:
     """Serve until SIGTERM, SIGINT or `stopping`; return the exit status, 0 for an orderly end.
 
-    `started` is told the address when the first request would be answered. `port` 0 takes a free one.
+    `started` is told the address when the first request would be answered. `port` 0 takes a free one. Raises OSError,
+    before anything else is done, if it cannot listen there.
     """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         http=Connection,
+        backlog=BACKLOG,
         ws="none",
         log_config=None,
         access_log=False,
@@ -105,16 +110,18 @@ def run_server(
     )
     server = Server(config, drain=drain, linger=drain_within / 5)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_serve(server, stopping=stopping, started=started))
+        runner.run(_serve(server, listener, stopping=stopping, started=started))
     return 0 if server.started else 3
 
 
-async def _serve(server: Server, *, stopping: asyncio.Event, started: Callable[[str], None]) -> None:
-    serving = asyncio.create_task(server.serve(), name="serve")
+async def _serve(
+    server: Server, listener: socket.socket, *, stopping: asyncio.Event, started: Callable[[str], None]
+) -> None:
+    serving = asyncio.create_task(server.serve([listener]), name="serve")
     while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn tells nobody
         await asyncio.sleep(0.02)
     if not serving.done():
-        started(_address(server))
+        started(_address(listener))
     stop = asyncio.create_task(stopping.wait(), name="stop")
     await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
     stop.cancel()
@@ -122,6 +129,6 @@ async def _serve(server: Server, *, stopping: asyncio.Event, started: Callable[[
     await serving
 
 
-def _address(server: Server) -> str:
-    host, port = server.servers[0].sockets[0].getsockname()[:2]
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -116,6 +116,19 @@ async def test_row_inserted_by_any_client_is_shown(state: Path) -> None:
         assert await stream.titles(1) == ["Hello from psql"]
 
 
+async def test_port_that_is_taken_is_told_with_the_variable_to_set(
+    database_url: str, redis_url: str, state: Path
+) -> None:
+    """The second server on a port ends with status 1 and a sentence."""
+    environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "STATE_DIR": str(state)}
+    async with ServerProcess("serve", environment=environment) as first:
+        port = first.url.rpartition(":")[2]
+        second = ServerProcess("serve", environment=environment | {"PORT": port})
+        with pytest.raises(AssertionError, match=f"cannot listen on 127.0.0.1:{port}.*set PORT"):
+            await second.start()
+        assert await second.wait() == 1
+
+
 async def test_command_without_a_demo_says_what_to_set(state: Path) -> None:
     """The error names the variables, and the demo."""
     code, _, told = await run(state, "import", "hansard", "-")
