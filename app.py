@@ -28,6 +28,7 @@ from resolvers.feed import Feed
 from resolvers.identity import Tokens, Viewer
 from resolvers.live import LiveFeed
 from resolvers.updates import Updates
+from schema.admission import Admission
 from schema.context import Context, Services
 from schema.http_metrics import HttpMetrics
 from schema.pages import Explorer, Identity
@@ -171,7 +172,13 @@ def build(settings: Settings, *, identities: Sequence[Identity] = (), beside: Wo
             yield
 
     explorer = Explorer(EXPLORER, identities)
-    view = _view(floor, settings=settings, tokens=tokens, streams=streams, explorer=explorer)
+    admission = Admission(
+        live=floor.services.live,
+        metrics=metrics,
+        per_process=settings.max_streams,
+        per_user=settings.max_streams_per_user,
+    )
+    view = _view(floor, settings=settings, tokens=tokens, streams=streams, explorer=explorer, admission=admission)
     app = Starlette(
         routes=[
             Route("/graphql", view),
@@ -196,7 +203,7 @@ def build(settings: Settings, *, identities: Sequence[Identity] = (), beside: Wo
 
 
 def _view(
-    floor: Floor, *, settings: Settings, tokens: Tokens, streams: OpenStreams, explorer: Explorer
+    floor: Floor, *, settings: Settings, tokens: Tokens, streams: OpenStreams, explorer: Explorer, admission: Admission
 ) -> GraphQLView[Viewer, Context]:
     async def authenticate(request: Request) -> Viewer:
         try:
@@ -220,6 +227,7 @@ def _view(
         authenticate=authenticate,
         make_context=make_context,
         explorer=explorer.page,
+        admit=admission.admit,
         streams=streams,
         heartbeat=settings.heartbeat,
     )

@@ -31,4 +31,6 @@ class Settings(BaseSettings):
     heartbeat: Seconds = Field(timedelta(seconds=10), description="longest silence on a stream")
     bookmark_every: Seconds = Field(timedelta(seconds=10))
     drain_seconds: float = Field(10, ge=0.5, le=600, description="from SIGTERM to the end of the last stream")
+    max_streams: int = Field(15_000, ge=1, description="open streams of a process; a process has 20,000 files or so")
+    max_streams_per_user: int = Field(20, ge=1, description="open streams of a user, in one process")
     database_pool: int = Field(10, ge=2, le=200)

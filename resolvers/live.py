@@ -1,5 +1,6 @@
 """The subscription in plain Python: from where it starts to the events a client sees."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,11 @@ class LiveStream:
         self._viewer = viewer
         self._health = health
         self._metrics = metrics
+
+    @property
+    def user(self) -> str:
+        """Whose it is."""
+        return self._viewer.user
 
     @property
     def closed(self) -> Closed | None:
@@ -107,6 +113,7 @@ class LiveFeed:
         self._bookmark_every = bookmark_every
         self._open: set[LiveStream] = set()
         self._newest: dict[str, LiveStream] = {}
+        self._of_user: Counter[str] = Counter()
 
     @asynccontextmanager
     async def stream(
@@ -152,6 +159,10 @@ class LiveFeed:
             stack.callback(self._leave, stream, opened)
             yield stream
 
+    def open_streams(self, user: str | None = None) -> int:
+        """How many streams this process has open; with `user`, how many of theirs."""
+        return len(self._open) if user is None else self._of_user[user]
+
     def close_all(self, reason: Closed) -> None:
         """End every open stream with a notice."""
         for stream in tuple(self._open):
@@ -173,6 +184,7 @@ class LiveFeed:
 
     def _enter(self, stream: LiveStream, opened: Opened | None) -> None:
         self._open.add(stream)
+        self._of_user[stream.user] += 1
         self._metrics.sse_connections_active.set(len(self._open))
         if opened:
             # A newer stream of the same device takes over; one in another process learns it from its next receipt.
@@ -182,6 +194,9 @@ class LiveFeed:
 
     def _leave(self, stream: LiveStream, opened: Opened | None) -> None:
         self._open.discard(stream)
+        self._of_user[stream.user] -= 1
+        if not self._of_user[stream.user]:
+            del self._of_user[stream.user]
         self._metrics.sse_connections_active.set(len(self._open))
         if opened and self._newest.get(opened.subscriber.name) is stream:
             del self._newest[opened.subscriber.name]

@@ -47,7 +47,8 @@ ContextT = TypeVar("ContextT", bound=StreamContext)
 class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
     """The ASGI application behind `/graphql`.
 
-    `authenticate` and `make_context` raise HttpRefusal for requests they do not want; anything else is a fault.
+    `authenticate`, `admit` (for subscriptions) and `make_context` raise HttpRefusal for requests they do not want;
+    anything else is a fault.
     `explorer` answers a browser that has no query. `streams` is drained by the server before it stops. `heartbeat` is
     the longest silence of a stream, `stalled` how long a client may take nothing, `retry` the shortest delay before an
     EventSource reconnects (up to twice that, by `jitter`, drawn from [0, 1)). `body_limit` is in bytes. `closing` makes
@@ -63,6 +64,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         authenticate: Callable[[Request], Awaitable[ViewerT]],
         make_context: Callable[[Request, ViewerT], Awaitable[ContextT]],
         explorer: Callable[[Request], Awaitable[Response]],
+        admit: Callable[[ViewerT], None] = lambda _: None,
         streams: OpenStreams,
         heartbeat: timedelta = timedelta(seconds=10),
         stalled: timedelta = timedelta(seconds=10),
@@ -75,6 +77,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         self._authenticate = authenticate
         self._make_context = make_context
         self._explorer = explorer
+        self._admit = admit
         self._streams = streams
         self._heartbeat = heartbeat
         self._stalled = stalled
@@ -116,6 +119,8 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
                 "This server is shutting down: connect again after the given delay.",
                 retry_after=self._delay(),
             )
+        if kind is OperationType.SUBSCRIPTION:
+            self._admit(viewer)
         context = await self._make_context(request, viewer)
         if media_type == EVENT_STREAM:
             context.sent = SentBytes.of(request.scope)

@@ -22,6 +22,9 @@ class Metrics:
         self.sse_connections_active = Gauge(
             "sse_connections_active", "Live activityAdded streams of this process.", registry=self.registry
         )
+        self.sse_connections_refused_total = Counter(
+            "sse_connections_refused_total", "Streams refused before they started.", ["reason"], registry=self.registry
+        )
         self.sse_messages_delivered_total = Counter(
             "sse_messages_delivered_total",
             "Activities confirmed delivered, by how often they had been handed over.",

@@ -317,6 +317,35 @@ async def test_token_without_a_scope_of_ours_is_refused(server: ServerProcess) -
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (403, "FORBIDDEN")
 
 
+async def test_streams_beyond_the_limits_are_refused_before_they_start(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    """429 for one user, 503 when the process is full, each with Retry-After; a place that is left is free again."""
+    server = await start_server(MAX_STREAMS="2", MAX_STREAMS_PER_USER="1").start()
+
+    async def refused(client: Client) -> tuple[int, str]:
+        accept = {"Accept": "text/event-stream"}
+        answer = await client._http.post("/graphql", json={"query": SUBSCRIPTION}, headers=accept)
+        assert int(answer.headers["retry-after"]) > 0
+        return answer.status_code, answer.json()["errors"][0]["extensions"]["code"]
+
+    async with Client(server.url) as alice, Client(server.url, "bob") as bob, Client(server.url, "eve") as eve:
+        async with alice.subscribe() as first:
+            await first.hello()
+            assert await refused(alice) == (429, "TOO_MANY_STREAMS")
+            async with bob.subscribe() as second:
+                await second.hello()
+                assert await refused(eve) == (503, "OVERLOADED")
+
+        async def room_again() -> bool:
+            return "sse_connections_active 0.0" in await eve.text("/metrics")
+
+        await wait_until(room_again, description="both streams have ended")
+        async with alice.subscribe() as again:
+            await again.hello()
+        assert 'sse_connections_refused_total{reason="user_limit"} 1.0' in await eve.text("/metrics")
+
+
 async def test_probes_answer(server: ServerProcess) -> None:
     """Liveness, readiness, health and metrics, without a token."""
     async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
