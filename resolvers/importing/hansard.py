@@ -18,6 +18,8 @@ from resolvers.importing.records import ActivityRecord, BillRecord, ImportProble
 HOUSE_TIME = ZoneInfo("America/Toronto")
 BETWEEN_INTERVENTIONS = timedelta(seconds=1)
 """Hansard stamps the time every five minutes; interventions after one stamp are told apart by a second each."""
+LAST_HOUR = 47
+"""Sittings past midnight count on, to the end of the next day at most; a greater hour is a misprint."""
 LONGEST_SUMMARY = 300
 LONGEST_TITLE = 300
 
@@ -37,6 +39,8 @@ _SITTING_FACTS = (
     "MetaDateNumMonth",
     "MetaDateNumDay",
 )
+_NUMBER = re.compile(r"[0-9]{1,4}")  # str.isdigit takes a superscript two as well, which int() refuses
+_MARKS = {"Timestamp", "FloorLanguage"}
 _FIRST_READING = ("first reading", "première lecture")
 _PETITIONS = {"Petitions", "Pétitions"}
 
@@ -82,6 +86,7 @@ def read(content: bytes) -> tuple[list[ActivityRecord], list[ImportProblem]]:
     """The sitting's activities in order, and what was left out. Raises ImportRefused."""
     root = _parse(content)
     sitting = _sitting(root)
+    _clear_marks(root)
     members = Members(_affiliation(element) for element in root.iter("Affiliation"))
     bills = _bills(root)
     place, records, problems = _Place(stamped=sitting.date), [], []
@@ -97,6 +102,13 @@ def read(content: bytes) -> tuple[list[ActivityRecord], list[ImportProblem]]:
     if not records:
         raise ImportRefused("the sitting holds no intervention: is this the XML of a whole sitting?")
     return records, problems
+
+
+def _clear_marks(root: Element) -> None:
+    """Empty the editors' marks, such as "(1005)" and "[Translation]": they stand inside what was said, unsaid."""
+    for mark in [element for element in root.iter() if element.tag in _MARKS]:
+        del mark[:]
+        mark.text = None
 
 
 class _Skip(Exception):
@@ -130,7 +142,7 @@ def _sitting(root: Element) -> Sitting:
     numbers = {}
     for name in _SITTING_FACTS:
         value = facts.get(name) or ""
-        if not value.isdigit():
+        if not _NUMBER.fullmatch(value):
             raise ImportRefused(f"the sitting's {name} is missing or no number ({value!r}): is the file complete?")
         numbers[name] = int(value)
     try:
@@ -160,7 +172,8 @@ def _follow(element: Element, place: _Place, sitting: Sitting) -> None:
             place.language = element.get("language", place.language)
         case "Timestamp":
             hour, minute = element.get("Hr", ""), element.get("Mn", "")
-            if hour.isdigit() and minute.isdigit() and int(minute) < 60:
+            in_a_day = _NUMBER.fullmatch(hour) and _NUMBER.fullmatch(minute) and int(minute) < 60
+            if in_a_day and int(hour) <= LAST_HOUR:
                 place.stamped = _stamp(sitting.date, int(hour), int(minute), place.stamped)
 
 

@@ -182,6 +182,30 @@ def test_kinds_of_intervention_are_kinds_of_activity(type_: str, expected: Activ
     assert expected is record.type
 
 
+def test_editors_marks_are_no_part_of_what_was_said() -> None:
+    """Times and languages in brackets, between paragraphs and inside them, are left out of the summary."""
+    mark = '<FloorLanguage language="FR">[<I>Translation</I>]</FloorLanguage>'
+    words = f"Before {stamp(10, 15)}after.</ParaText>{stamp(10, 20)}{mark}<ParaText>The end."
+
+    records, _ = hansard.read(sitting(subject("Debate", stamp(10, 10), said("1", words), said("2"))))
+
+    assert [record.summary for record in records] == ["Before after. The end.", "Mr. Speaker, yes."]
+    assert records[1].occurred_at.minute == 20
+    assert records[1].metadata["floorLanguage"] == "FR"
+
+
+@pytest.mark.parametrize(
+    ("hour", "minute"), [("99999999", "00"), ("10", "75"), ("\u00b2", "00"), ("", ""), ("48", "00")]
+)
+def test_stamp_that_is_no_time_is_passed_over(hour: str, minute: str) -> None:
+    """A misprint moves no clock and stops no import."""
+    odd = f'<Timestamp Hr="{hour}" Mn="{minute}">(?)</Timestamp>'
+
+    records, _ = hansard.read(sitting(subject("Debate", stamp(10, 0), said("1"), odd, said("2"))))
+
+    assert records[1].occurred_at - records[0].occurred_at == timedelta(seconds=1)
+
+
 def test_unknown_tags_are_walked_through() -> None:
     """A new element around or inside what is known hides nothing."""
     body = f"<NewThing>{subject('Debate', said('1', '<NewMark>hidden</NewMark> words'))}</NewThing>"
