@@ -5,17 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError
-from zoneinfo import ZoneInfo
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from xml.etree.ElementTree import Element
 
 from resolvers.activities import ActivityType
 from resolvers.importing.affiliations import Affiliation, Members
 from resolvers.importing.records import ActivityRecord, BillRecord, ImportProblem, ImportRefused
+from resolvers.importing.sittings import NUMBER, Sitting, cut, open_sitting, text
 
-HOUSE_TIME = ZoneInfo("America/Toronto")
 BETWEEN_INTERVENTIONS = timedelta(seconds=1)
 """Hansard stamps the time every five minutes; interventions after one stamp are told apart by a second each."""
 LAST_HOUR = 47
@@ -31,42 +27,8 @@ _TYPES = {
     "Debate": ActivityType.SPEECH,
     "Interjection": ActivityType.SPEECH,
 }
-_SITTING_FACTS = (
-    "ParliamentNumber",
-    "SessionNumber",
-    "MetaNumberNumber",
-    "MetaDateNumYear",
-    "MetaDateNumMonth",
-    "MetaDateNumDay",
-)
-_NUMBER = re.compile(r"[0-9]{1,4}")  # str.isdigit takes a superscript two as well, which int() refuses
-_MARKS = {"Timestamp", "FloorLanguage"}
 _FIRST_READING = ("first reading", "première lecture")
 _PETITIONS = {"Petitions", "Pétitions"}
-
-
-@dataclass(frozen=True, slots=True)
-class Sitting:
-    """Which sitting a file reports."""
-
-    parliament: str
-    session: str
-    number: str
-    date: datetime
-    language: str
-
-    @property
-    def id(self) -> str:
-        """As parliament names it: 44-1-200."""
-        return f"{self.parliament}-{self.session}-{self.number}"
-
-    @property
-    def url(self) -> str:
-        """Where people read it."""
-        return (
-            f"https://www.ourcommons.ca/DocumentViewer/{self.language.lower()}/{self.parliament}-{self.session}"
-            f"/house/sitting-{self.number}/hansard"
-        )
 
 
 @dataclass(slots=True)
@@ -84,9 +46,7 @@ class _Place:
 
 def read(content: bytes) -> tuple[list[ActivityRecord], list[ImportProblem]]:
     """The sitting's activities in order, and what was left out. Raises ImportRefused."""
-    root = _parse(content)
-    sitting = _sitting(root)
-    _clear_marks(root)
+    root, sitting = open_sitting(content)
     members = Members(_affiliation(element) for element in root.iter("Affiliation"))
     bills = _bills(root)
     place, records, problems = _Place(stamped=sitting.date), [], []
@@ -104,58 +64,8 @@ def read(content: bytes) -> tuple[list[ActivityRecord], list[ImportProblem]]:
     return records, problems
 
 
-def _clear_marks(root: Element) -> None:
-    """Empty the editors' marks, such as "(1005)" and "[Translation]": they stand inside what was said, unsaid."""
-    for mark in [element for element in root.iter() if element.tag in _MARKS]:
-        del mark[:]
-        mark.text = None
-
-
 class _Skip(Exception):
     """This intervention cannot be imported; the others can."""
-
-
-def _parse(content: bytes) -> Element:
-    if not content.strip():
-        raise ImportRefused("the file is empty")
-    try:
-        root: Element = fromstring(content.removeprefix(b"\xef\xbb\xbf"), forbid_dtd=True)
-    except DefusedXmlException as error:
-        raise ImportRefused("the XML declares a DTD or entities, which Hansard never does: not read") from error
-    except ParseError as error:
-        line, column = error.position
-        start = content[:200].lstrip().lower()
-        if start.startswith((b"<!doctype html", b"<html")) or not start.startswith((b"<", b"\xef\xbb\xbf<")):
-            raise ImportRefused("this is not XML; download the sitting's XML, not its page") from error
-        raise ImportRefused(
-            f"the XML breaks off or is broken at line {line}, column {column}: download the file again"
-        ) from error
-    except (LookupError, ValueError) as error:
-        raise ImportRefused(f"the XML cannot be decoded: {error}") from error
-    if root.tag != "Hansard":
-        raise ImportRefused(f"the XML's root is <{root.tag}>, not <Hansard>: download the sitting's Hansard")
-    return root
-
-
-def _sitting(root: Element) -> Sitting:
-    facts = {item.get("Name"): _text(item) for item in root.iter("ExtractedItem")}
-    numbers = {}
-    for name in _SITTING_FACTS:
-        value = facts.get(name) or ""
-        if not _NUMBER.fullmatch(value):
-            raise ImportRefused(f"the sitting's {name} is missing or no number ({value!r}): is the file complete?")
-        numbers[name] = int(value)
-    try:
-        date = datetime(
-            numbers["MetaDateNumYear"], numbers["MetaDateNumMonth"], numbers["MetaDateNumDay"], tzinfo=HOUSE_TIME
-        )
-    except ValueError as error:
-        raise ImportRefused(f"the sitting's date is no date: {error}") from error
-    language = root.get("{http://www.w3.org/XML/1998/namespace}lang", "EN").upper()[:2]
-    parliament, session, number = [
-        str(numbers[name]) for name in ("ParliamentNumber", "SessionNumber", "MetaNumberNumber")
-    ]
-    return Sitting(parliament, session, number, date, language)
 
 
 def _follow(element: Element, place: _Place, sitting: Sitting) -> None:
@@ -163,7 +73,7 @@ def _follow(element: Element, place: _Place, sitting: Sitting) -> None:
     match element.tag:
         case "OrderOfBusiness":
             title = element.find("CatchLine")
-            place.order_title = _text(title if title is not None else element.find("OrderOfBusinessTitle"))
+            place.order_title = text(title if title is not None else element.find("OrderOfBusinessTitle"))
             place.rubric = element.get("Rubric", "")
             place.subject = None
         case "SubjectOfBusiness":
@@ -172,7 +82,7 @@ def _follow(element: Element, place: _Place, sitting: Sitting) -> None:
             place.language = element.get("language", place.language)
         case "Timestamp":
             hour, minute = element.get("Hr", ""), element.get("Mn", "")
-            in_a_day = _NUMBER.fullmatch(hour) and _NUMBER.fullmatch(minute) and int(minute) < 60
+            in_a_day = NUMBER.fullmatch(hour) and NUMBER.fullmatch(minute) and int(minute) < 60
             if in_a_day and int(hour) <= LAST_HOUR:
                 place.stamped = _stamp(sitting.date, int(hour), int(minute), place.stamped)
 
@@ -194,7 +104,7 @@ def _record(
     if id_ in place.seen:
         raise _Skip("its ID stands before already")
     place.seen.add(id_)
-    said = " ".join(_text(part) for part in element.iterfind("Content/*")).strip()
+    said = " ".join(text(part) for part in element.iterfind("Content/*")).strip()
     said = " ".join(said.split())
     if not said:
         raise _Skip("nothing was said")
@@ -204,7 +114,7 @@ def _record(
         type=_type(element, place),
         title=_title(place),
         occurred_at=_when(place),
-        summary=_cut(said, LONGEST_SUMMARY),
+        summary=cut(said, LONGEST_SUMMARY),
         url=sitting.url,
         mp=None if speaker is None else members.find(_affiliation(speaker)),
         bill=_bill(element, place, bills),
@@ -221,7 +131,7 @@ def _when(place: _Place) -> datetime:
 
 
 def _type(element: Element, place: _Place) -> ActivityType:
-    procedure = " ".join(_text(text).lower() for text in element.iter("ProceduralText"))
+    procedure = " ".join(text(words).lower() for words in element.iter("ProceduralText"))
     if any(words in procedure for words in _FIRST_READING):
         return ActivityType.BILL_INTRODUCED
     if _subject_title(place) in _PETITIONS:
@@ -232,26 +142,26 @@ def _type(element: Element, place: _Place) -> ActivityType:
 
 
 def _subject_title(place: _Place) -> str:
-    return _text(place.subject.find("SubjectOfBusinessTitle")) if place.subject is not None else ""
+    return text(place.subject.find("SubjectOfBusinessTitle")) if place.subject is not None else ""
 
 
 def _title(place: _Place) -> str:
     subject = _subject_title(place)
-    qualifier = _text(place.subject.find("SubjectOfBusinessQualifier")) if place.subject is not None else ""
+    qualifier = text(place.subject.find("SubjectOfBusinessQualifier")) if place.subject is not None else ""
     title = f"{subject} ({qualifier})" if subject and qualifier else subject or qualifier or place.order_title
-    return _cut(title, LONGEST_TITLE) or "House of Commons"
+    return cut(title, LONGEST_TITLE) or "House of Commons"
 
 
 def _bills(root: Element) -> dict[str, BillRecord]:
     """Every bill that the sitting refers to, by number, with the fullest title that it gives."""
     found: dict[str, BillRecord] = {}
     for reference in root.iter("Document"):
-        text = _text(reference)
-        if match := _BILL.match(text):
+        named = text(reference)
+        if match := _BILL.match(named):
             number = f"{match[1]}-{match[2]}"
-            title = text[match.end() :].strip(" ,") or number
+            title = named[match.end() :].strip(" ,") or number
             if number not in found or len(title) > len(found[number].title):
-                found[number] = BillRecord(number, _cut(title, LONGEST_TITLE))
+                found[number] = BillRecord(number, cut(title, LONGEST_TITLE))
     return found
 
 
@@ -269,14 +179,14 @@ def _bill(element: Element, place: _Place, bills: dict[str, BillRecord]) -> Bill
         if bill.title.casefold() == _subject_title(place).casefold():
             return bill
     opening = place.subject.find(".//Intervention")
-    if opening is not None and "moved" in _text(opening.find("Content/ParaText"))[:80]:
+    if opening is not None and "moved" in text(opening.find("Content/ParaText"))[:80]:
         return next((bills[number] for number in _numbers(opening)), None)
     return None
 
 
 def _numbers(element: Element) -> Iterator[str]:
     for reference in element.iter("Document"):
-        if match := _BILL.match(_text(reference)):
+        if match := _BILL.match(text(reference)):
             yield f"{match[1]}-{match[2]}"
 
 
@@ -289,21 +199,9 @@ def _metadata(element: Element, place: _Place, sitting: Sitting, speaker: Elemen
         "interventionId": element.get("id"),
         "interventionType": element.get("Type"),
         "orderOfBusiness": place.order_title or None,
-        "speaker": _text(speaker) or None,
+        "speaker": text(speaker) or None,
     }
 
 
 def _affiliation(element: Element) -> Affiliation:
-    return Affiliation(_text(element), element.get("DbId", ""), element.get("Type", ""))
-
-
-def _text(element: Element | None) -> str:
-    """All text inside, markup flattened, white space (no-break included) folded."""
-    return "" if element is None else " ".join("".join(element.itertext()).split())
-
-
-def _cut(text: str, longest: int) -> str:
-    """At most `longest` characters, cut between words, with an ellipsis."""
-    if len(text) <= longest:
-        return text
-    return text[: longest - 1].rsplit(" ", 1)[0].rstrip(" ,;:.") + "…"
+    return Affiliation(text(element), element.get("DbId", ""), element.get("Type", ""))
