@@ -214,7 +214,7 @@ async def _publish_without_hearing(redis: Redis, log_of_record: PostgresLog) -> 
         await answered(**call)
         raise StreamsUnavailable("timed out")
 
-    publisher._append = unheard  # type: ignore[assignment]
+    publisher._append = unheard  # type: ignore[assignment]  # a fault of our making
     with pytest.raises(StreamsUnavailable):
         await publisher.publish()
 

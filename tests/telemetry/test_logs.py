@@ -57,7 +57,7 @@ def test_other_peoples_chatter_is_left_out() -> None:
     stream = io.StringIO()
     logs.configure(level="DEBUG", stream=stream)
 
-    logging.getLogger("some.library").info("chatter")
+    logging.getLogger("somebody.else").info("chatter")
     logging.getLogger("divisionbell.x").debug("ours")
 
     assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["ours"]

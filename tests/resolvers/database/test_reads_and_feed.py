@@ -250,7 +250,7 @@ async def test_publishing_what_cannot_be_is_refused(reading: Database, wrong: di
     }
 
     with pytest.raises(InvalidInput, match=told):
-        await publish_activity(StoredActivities(database=reading), **(usual | wrong))  # type: ignore[arg-type]
+        await publish_activity(StoredActivities(database=reading), **(usual | wrong))  # type: ignore[arg-type]  # wrong on purpose
 
 
 async def test_database_that_is_away_is_unavailable(metrics: Metrics) -> None:
