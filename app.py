@@ -265,12 +265,21 @@ async def running(
 
 
 async def run_or_stop(name: str, work: Callable[[], Awaitable[None]], failed: Callable[[Exception], None]) -> None:
-    """Run `work` until cancelled; hand any failure to `failed`, which ends the server."""
+    """Run `work` until cancelled; hand any failure to `failed`, which ends the server.
+
+    An end that nobody asked for is a failure too, a cancellation that leaked out of a library included.
+    """
     try:
         await work()
     except Exception as error:
         log.exception("background task failed", extra={"task": name})
         failed(error)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        log.error("background task was cancelled by nobody", extra={"task": name})
+        failed(RuntimeError(f"{name} was cancelled by nobody"))
 
 
 async def _last_receipts(ledger: Ledger) -> None:

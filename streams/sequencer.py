@@ -108,6 +108,9 @@ class Sequencer(Generic[T]):
         try:
             done, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
             for ended in done:
+                if ended.cancelled():
+                    # Leaked out of a library. Passed on, it would end the sequencer without a word.
+                    raise RuntimeError(f"{ended.get_name()} was cancelled by nobody")
                 ended.result()
         finally:
             await end(loops)

@@ -58,14 +58,14 @@ class Leadership:
             },
         )
         try:
-            while not await connection.fetchval(  # noqa: ASYNC110 - the event is in PostgreSQL
-                "SELECT pg_try_advisory_lock($1)", self._key
-            ):
-                await asyncio.sleep(PING_EVERY.total_seconds())
             lease = Lease()
             connection.add_termination_listener(lambda _: lease.lost.set())
             if self._channel:
                 await connection.add_listener(self._channel, lambda *_: lease.work.set())
+            while not await connection.fetchval(  # noqa: ASYNC110 - the event is in PostgreSQL
+                "SELECT pg_try_advisory_lock($1)", self._key
+            ):
+                await asyncio.sleep(PING_EVERY.total_seconds())
             ping = asyncio.create_task(self._ping(connection, lease), name=f"leader-ping-{self._role}")
             try:
                 yield lease
@@ -80,7 +80,9 @@ class Leadership:
         try:
             while True:
                 await asyncio.sleep(PING_EVERY.total_seconds())
-                await connection.fetchval("SELECT 1")
+                # One message of the simple protocol. A process frozen between the messages of a prepared statement
+                # leaves its session "active", which no idle time-out ends: the lock would be kept for ever.
+                await connection.execute("SELECT 1")
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.warning("lost the lease", extra={"role": self._role, "error": repr(error)})
             lease.lost.set()
