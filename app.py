@@ -49,7 +49,7 @@ from streams.subscribers import Subscribers
 from streams.tail import Tail
 from telemetry.health import HealthSampler
 from telemetry.metrics import Metrics, process_metrics
-from telemetry.tasks import end
+from telemetry.tasks import AGAIN_AFTER, end
 
 log = logging.getLogger("divisionbell.app")
 
@@ -257,7 +257,7 @@ async def running(
                 **more,
             }.items()
         ]
-        stack.push_async_callback(end, tasks)
+        stack.push_async_callback(end, tasks, again_after=5 * AGAIN_AFTER)
         async with asyncio.timeout(START_WITHIN.total_seconds()):
             await floor.tail.ready.wait()
         await floor.health.sample()
