@@ -48,10 +48,10 @@ def parse_operation(fields: object) -> Operation:
     query = fields.get("query")
     if not isinstance(query, str) or not query.strip():
         raise _bad("Send the GraphQL document as a string named query.")
-    name = fields.get("operationName") or None
+    name = fields.get("operationName")
     if not isinstance(name, str | None):
         raise _bad("operationName must be a string, or left out.")
-    return Operation(query, name, _object(fields, "variables"), _object(fields, "extensions"))
+    return Operation(query, name or None, _object(fields, "variables"), _object(fields, "extensions"))
 
 
 def _object(fields: Mapping[str, Any], name: str) -> dict[str, Any] | None:

@@ -15,6 +15,10 @@ from schema.streams import OpenStreams
 
 log = logging.getLogger("divisionbell.schema")
 
+LAST_WORD = timedelta(milliseconds=100)
+"""Between the last bytes and an end without `complete`: graphql-sse 2.6.1 misses an end that arrives together with an
+event, and then neither fails nor reconnects."""
+
 
 class SseResponse:
     """An ASGI application that sends `opening` at once, then each of `chunks`, with heartbeats in the silences between.
@@ -45,6 +49,7 @@ class SseResponse:
         self._heartbeat = heartbeat.total_seconds()
         self._turn = asyncio.Lock()  # ASGI does not promise that two tasks may send at the same time
         self._sent_at = 0.0
+        self._completed = False
         self._blocked_since: float | None = None
         self._taken = 0
         self._waiting: asyncio.Timeout | None = None
@@ -61,13 +66,14 @@ class SseResponse:
             if stream is not None:
                 await self._streams.stop(stream)
         if not left:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._end(send)
 
     async def _run(self, send: Send) -> None:
         try:
             async with aclosing(self._chunks) as chunks:
                 async for chunk in chunks:
                     await self._send(send, chunk)
+                    self._completed = chunk == sse.COMPLETE
                     # Sending to a client that has just left succeeds silently. One turn of the loop lets the request's
                     # task notice before the next chunk is asked for, and gives other streams a chance during a replay.
                     await asyncio.sleep(0)
@@ -87,29 +93,48 @@ class SseResponse:
                     if message["type"] == "http.disconnect":
                         return True
             except TimeoutError:
-                if self._is_stalled():
-                    log.info("cutting %s: its client has taken nothing for %g s", self._name, self._stalled)
-                    self._sent.abort()
+                if self._is_stalled() or not (stream.done() or await self._beat(send)):
+                    self._cut()
                     return True
-                if not stream.done():
-                    await self._beat(send)
             finally:
                 self._waiting = None
         return False
 
-    async def _beat(self, send: Send) -> None:
+    async def _end(self, send: Send) -> None:
+        if not self._completed:
+            await asyncio.sleep(LAST_WORD.total_seconds())
+        if not await self._send_patiently(send, b"", more=False):
+            self._cut()
+
+    async def _beat(self, send: Send) -> bool:
+        """Send a heartbeat if it is time. False when the client takes nothing."""
         now = asyncio.get_running_loop().time()
         if self._turn.locked():
             self._sent_at = now  # a chunk is on its way: the client is slow, not the stream silent
         elif now >= self._sent_at + self._heartbeat:
-            await self._send(send, sse.HEARTBEAT)
+            return await self._send_patiently(send, sse.HEARTBEAT)
+        return True
 
-    async def _send(self, send: Send, data: bytes) -> None:
+    async def _send_patiently(self, send: Send, data: bytes, *, more: bool = True) -> bool:
+        """Send from the request's task, which nobody watches. False when the client takes nothing for `stalled`."""
+        while True:
+            before = self._sent.taken()
+            try:
+                async with asyncio.timeout(self._stalled):
+                    await self._send(send, data, more=more)
+                    return True
+            except TimeoutError:  # in front of a full socket nothing of `data` was written: it can be sent again
+                if self._sent.taken() <= before:
+                    return False
+
+    async def _send(self, send: Send, data: bytes, *, more: bool = True) -> None:
         async with self._turn:
             self._blocked_since = asyncio.get_running_loop().time()
-            await send({"type": "http.response.body", "body": data, "more_body": True})
+            try:
+                await send({"type": "http.response.body", "body": data, "more_body": more})
+            finally:
+                self._blocked_since = None
             self._sent.wrote(len(data))
-            self._blocked_since = None
             self._sent_at = asyncio.get_running_loop().time()
 
     def _next_look(self) -> float:
@@ -123,6 +148,10 @@ class SseResponse:
         if taken > self._taken:  # slow, but alive
             self._taken, self._blocked_since = taken, now
         return now >= self._blocked_since + self._stalled
+
+    def _cut(self) -> None:
+        log.info("cutting %s: its client has taken nothing for %g s", self._name, self._stalled)
+        self._sent.abort()
 
     def _wake(self, _stream: asyncio.Task[None]) -> None:
         if self._waiting is not None and not self._waiting.expired():

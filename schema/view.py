@@ -1,6 +1,5 @@
 """/graphql over HTTP: JSON for queries and mutations, server-sent events for subscriptions and who asks for them."""
 
-import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -24,10 +23,6 @@ from schema.requests import Operation, read_operation
 from schema.results import Verdict, http_status, judge, to_payload
 from schema.sse_response import SseResponse
 from schema.streams import OpenStreams
-
-LAST_WORD = timedelta(milliseconds=100)
-"""Between the last event and an end without `complete`: graphql-sse 2.6.1 misses an end that arrives together with an
-event, and then neither fails nor reconnects."""
 
 
 class StreamContext(Protocol):
@@ -170,7 +165,6 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
                 verdict = judge(result, self.schema.explain)
                 if verdict is Verdict.BROKEN:
                     yield sse.encode_comment("; ".join(error.message for error in result.errors))
-                    await asyncio.sleep(LAST_WORD.total_seconds())
                     return
                 yield sse.encode_event(result, context.stream_cursor)
                 if verdict is Verdict.LAST:

@@ -22,8 +22,9 @@ from schema.acceptance import SentBytes
 from schema.executable import ExecutableSchema
 from schema.refusals import ExpectedError, HttpRefusal, StreamEnded
 from schema.serving import Connection, Server
+from schema.sse_response import LAST_WORD
 from schema.streams import OpenStreams
-from schema.view import LAST_WORD, GraphQLView
+from schema.view import GraphQLView
 from tests.support.waiting import wait_until
 
 URQL = (
