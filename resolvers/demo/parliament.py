@@ -14,6 +14,8 @@ BILLS = 60
 MONTH = timedelta(days=30)
 # Parliament works from ten to seven and talks most in the afternoon; a little happens at all hours.
 _HOURS = (1, 0, 0, 0, 0, 0, 1, 2, 4, 8, 20, 24, 14, 22, 30, 32, 30, 26, 20, 10, 6, 4, 2, 1)
+_WEEKEND_SHARE = 0.15
+"""How much happens on a Saturday or Sunday, compared with a working day."""
 _TYPES = {
     ActivityType.SPEECH: 30,
     ActivityType.QUESTION: 22,
@@ -25,6 +27,8 @@ _TYPES = {
     ActivityType.STATEMENT: 3,
     ActivityType.BILL_INTRODUCED: 1,
 }
+_BY_THE_HOUSE = {ActivityType.VOTE: 0.4, ActivityType.BILL_PROGRESS: 0.3, ActivityType.COMMITTEE: 0.3}
+"""How often nobody in particular does it; everything else is said by somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,8 @@ def past(seed: int, until: datetime, count: int = 2_000) -> list[ActivityRecord]
     while len(instants) < count:
         hour = random.choices(range(24), weights=_HOURS)[0]
         at = first + timedelta(days=random.randrange(31), hours=hour, seconds=random.randrange(3600))
-        if until - MONTH <= at < until:
+        sits = at.weekday() < 5 or random.random() < _WEEKEND_SHARE
+        if sits and until - MONTH <= at < until:
             instants.append(at)
     return [
         _activity(parliament, random, at, source_id=f"demo:{seed}:{number}")
@@ -76,7 +81,7 @@ def future(seed: int, clock: Callable[[], datetime]) -> Iterator[ActivityRecord]
 
 def _activity(parliament: Parliament, random: Random, at: datetime, *, source_id: str) -> ActivityRecord:
     type_ = random.choices(list(_TYPES), weights=list(_TYPES.values()))[0]
-    mp = random.choice(parliament.mps) if random.random() < 0.93 else None
+    mp = None if random.random() < _BY_THE_HOUSE.get(type_, 0) else random.choice(parliament.mps)
     about_bill = type_ in {ActivityType.BILL_PROGRESS, ActivityType.BILL_INTRODUCED} or random.random() < 0.55
     bill = random.choice(parliament.bills) if about_bill else None
     topic = bill.title if bill else random.choice(SUBJECTS)
@@ -94,9 +99,10 @@ def _activity(parliament: Parliament, random: Random, at: datetime, *, source_id
 
 
 def _words(type_: ActivityType, random: Random, mp: MpRecord | None, topic: str) -> tuple[str, str]:
-    who = mp.name if mp else "The House"
-    where = f" for {mp.riding}" if mp else ""
-    ayes, noes = random.randint(120, 320), random.randint(20, 180)
+    if mp is None:
+        return _words_of_the_house(type_, random, topic)
+    who, where = mp.name, f" for {mp.riding}"
+    ayes, noes = _division(random)
     stage = random.choice(STAGES)
     words = {
         ActivityType.SPEECH: (f"Debate: {topic}", f"{who}{where} spoke in the debate on {topic}."),
@@ -110,9 +116,31 @@ def _words(type_: ActivityType, random: Random, mp: MpRecord | None, topic: str)
         ActivityType.BILL_PROGRESS: (f"{topic}: {stage}", f"{topic} passed its {stage}; {who} moved it."),
         ActivityType.PETITION: (
             f"Petition: {topic}",
-            f"{who} presented a petition with {random.randint(30, 9_000)} signatures on {topic}.",
+            f"{who} presented a petition with {random.randint(30, 9_000):,} signatures on {topic}.",
         ),
         ActivityType.STATEMENT: (f"Statement: {topic}", f"{who}{where} thanked those who work for {topic}."),
         ActivityType.BILL_INTRODUCED: (f"New: {topic}", f"{who}{where} introduced the {topic}."),
     }
     return words[type_]
+
+
+def _words_of_the_house(type_: ActivityType, random: Random, topic: str) -> tuple[str, str]:
+    ayes, noes = _division(random)
+    stage = random.choice(STAGES)
+    decided = f"The House agreed to {topic} by" if ayes > noes else f"The House rejected {topic} by"
+    words = {
+        ActivityType.VOTE: (
+            f"Division: {topic}: Ayes {ayes}, Noes {noes}",
+            f"{decided} {max(ayes, noes)} votes to {min(ayes, noes)}.",
+        ),
+        ActivityType.COMMITTEE: (f"In committee: {topic}", f"A committee of the House took evidence on {topic}."),
+        ActivityType.BILL_PROGRESS: (f"{topic}: {stage}", f"{topic} passed its {stage} without a division."),
+    }
+    return words[type_]
+
+
+def _division(random: Random) -> tuple[int, int]:
+    """Ayes and noes: never a tie, which only the chair could break, nor more votes than members."""
+    cast = random.randrange(181, MPS, 2)
+    noes = random.randint(20, cast * 3 // 5)
+    return cast - noes, noes

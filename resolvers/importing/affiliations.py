@@ -48,6 +48,11 @@ def parse(text: str) -> Spoken:
     return Spoken(name.strip() or None, place.strip() or None, party.strip() or None)
 
 
+def is_a_voice(text: str) -> bool:
+    """Whether nobody by name speaks: the chair, or several at once."""
+    return parse(text).name is None
+
+
 class Members:
     """The MPs of a sitting, known by the fullest thing that is said of them anywhere in it."""
 

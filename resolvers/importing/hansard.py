@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from resolvers.activities import ActivityType
-from resolvers.importing.affiliations import Affiliation, Members
+from resolvers.importing.affiliations import MEMBER, Affiliation, Members, is_a_voice
 from resolvers.importing.records import ActivityRecord, BillRecord, ImportProblem, ImportRefused
 from resolvers.importing.sittings import NUMBER, Sitting, cut, open_sitting, text
 
@@ -28,18 +28,26 @@ _TYPES = {
     "Interjection": ActivityType.SPEECH,
 }
 _FIRST_READING = ("first reading", "première lecture")
-_PETITIONS = {"Petitions", "Pétitions"}
+_PETITIONS = {"Petitions", "Pétitions", "Les pétitions"}
+_BILL_WORDS = re.compile(r"\b(?:bill|projet de loi)\b", re.IGNORECASE)
+_MOVED = ("moved", "propose")
+_LEADER_OF_THE_OPPOSITION = "9"
+_ASKS = {MEMBER, _LEADER_OF_THE_OPPOSITION}
+"""Affiliation types of those who ask in question period; ministers and their secretaries, who answer, have others."""
 
 
 @dataclass(slots=True)
 class _Place:
-    """Where the walk through the sitting is."""
+    """Where the walk through the sitting is. `interrupted`: the subject is not what its order of business is about."""
 
+    stamped: datetime
     order_title: str = ""
     rubric: str = ""
-    subject: Element | None = None
+    subject_title: str = ""
+    qualifier: str = ""
+    interrupted: bool = False
+    bill: BillRecord | None = None
     language: str | None = None
-    stamped: datetime | None = None
     last: datetime | None = None
     seen: set[str] = field(default_factory=set)
 
@@ -47,11 +55,11 @@ class _Place:
 def read(content: bytes) -> tuple[list[ActivityRecord], list[ImportProblem]]:
     """The sitting's activities in order, and what was left out. Raises ImportRefused."""
     root, sitting = open_sitting(content)
-    members = Members(_affiliation(element) for element in root.iter("Affiliation"))
+    members = Members(_affiliation(element) for element in root.iterfind(".//PersonSpeaking/Affiliation"))
     bills = _bills(root)
-    place, records, problems = _Place(stamped=sitting.date), [], []
+    place, records, problems = _Place(_opening(root, sitting)), [], []
     for element in root.iter():
-        _follow(element, place, sitting)
+        _follow(element, place, sitting, bills)
         if element.tag != "Intervention":
             continue
         try:
@@ -68,23 +76,45 @@ class _Skip(Exception):
     """This intervention cannot be imported; the others can."""
 
 
-def _follow(element: Element, place: _Place, sitting: Sitting) -> None:
+def _opening(root: Element, sitting: Sitting) -> datetime:
+    """The first stamp, which stands for what was said before it, too; midnight in a sitting without any."""
+    stamps = (_stamped(element, sitting, None) for element in root.iter("Timestamp"))
+    return next((stamp for stamp in stamps if stamp is not None), sitting.date)
+
+
+def _follow(element: Element, place: _Place, sitting: Sitting, bills: dict[str, BillRecord]) -> None:
     """Take note of what an element says about all that follows it."""
     match element.tag:
         case "OrderOfBusiness":
             title = element.find("CatchLine")
             place.order_title = text(title if title is not None else element.find("OrderOfBusinessTitle"))
             place.rubric = element.get("Rubric", "")
-            place.subject = None
+            place.subject_title, place.qualifier, place.interrupted, place.bill = "", "", False, None
         case "SubjectOfBusiness":
-            place.subject = element
+            _enter(element, place, bills)
         case "FloorLanguage":
             place.language = element.get("language", place.language)
         case "Timestamp":
-            hour, minute = element.get("Hr", ""), element.get("Mn", "")
-            in_a_day = NUMBER.fullmatch(hour) and NUMBER.fullmatch(minute) and int(minute) < 60
-            if in_a_day and int(hour) <= LAST_HOUR:
-                place.stamped = _stamp(sitting.date, int(hour), int(minute), place.stamped)
+            place.stamped = _stamped(element, sitting, place.stamped) or place.stamped
+
+
+def _enter(subject: Element, place: _Place, bills: dict[str, BillRecord]) -> None:
+    """Begin a subject. One without a title goes on with the last: the second petition, the bill after a vote."""
+    title = text(subject.find("SubjectOfBusinessTitle"))
+    place.qualifier = text(subject.find("SubjectOfBusinessQualifier"))
+    if title:
+        place.subject_title, place.bill = title, None
+        place.interrupted = subject.find("CatchLine") is not None
+    place.bill = _subject_bill(subject, place, bills) or place.bill
+
+
+def _stamped(element: Element, sitting: Sitting, before: datetime | None) -> datetime | None:
+    """The instant that a Timestamp tells; None for a misprint."""
+    hour, minute = element.get("Hr", ""), element.get("Mn", "")
+    in_a_day = NUMBER.fullmatch(hour) and NUMBER.fullmatch(minute) and int(minute) < 60
+    if not in_a_day or int(hour) > LAST_HOUR:
+        return None
+    return _stamp(sitting.date, int(hour), int(minute), before)
 
 
 def _stamp(date: datetime, hour: int, minute: int, before: datetime | None) -> datetime:
@@ -108,46 +138,57 @@ def _record(
     said = " ".join(said.split())
     if not said:
         raise _Skip("nothing was said")
-    speaker = element.find("PersonSpeaking/Affiliation")
+    found = element.find("PersonSpeaking/Affiliation")
+    speaker = None if found is None else _affiliation(found)
     return ActivityRecord(
         source_id=f"hansard:{sitting.id}:{id_}",
-        type=_type(element, place),
+        type=_type(element, speaker, place),
         title=_title(place),
         occurred_at=_when(place),
         summary=cut(said, LONGEST_SUMMARY),
         url=sitting.url,
-        mp=None if speaker is None else members.find(_affiliation(speaker)),
-        bill=_bill(element, place, bills),
+        mp=None if speaker is None else members.find(speaker),
+        bill=next((bills[number] for number in _numbers(element)), place.bill),
         metadata=_metadata(element, place, sitting, speaker),
     )
 
 
 def _when(place: _Place) -> datetime:
     at = place.stamped
-    if at is None or (place.last is not None and at <= place.last):
-        at = (place.last or datetime.now(UTC)) + BETWEEN_INTERVENTIONS
+    if place.last is not None and at <= place.last:
+        at = place.last + BETWEEN_INTERVENTIONS
     place.last = at
     return at
 
 
-def _type(element: Element, place: _Place) -> ActivityType:
+def _type(element: Element, speaker: Affiliation | None, place: _Place) -> ActivityType:
     procedure = " ".join(text(words).lower() for words in element.iter("ProceduralText"))
-    if any(words in procedure for words in _FIRST_READING):
-        return ActivityType.BILL_INTRODUCED
-    if _subject_title(place) in _PETITIONS:
+    if _BILL_WORDS.search(procedure):
+        introduced = any(words in procedure for words in _FIRST_READING)
+        return ActivityType.BILL_INTRODUCED if introduced else ActivityType.BILL_PROGRESS
+    if speaker is not None and is_a_voice(speaker.text):
+        return ActivityType.PROCEDURE
+    if place.subject_title in _PETITIONS:
         return ActivityType.PETITION
-    if place.rubric == "StatementsByMembers":
+    if place.rubric == "StatementsByMembers" and not place.interrupted:
         return ActivityType.STATEMENT
-    return _TYPES.get(element.get("Type", ""), ActivityType.OTHER)
+    stated = _TYPES.get(element.get("Type", ""), ActivityType.OTHER)
+    if place.rubric == "OralQuestionPeriod" and speaker is not None and not place.interrupted:
+        return _in_question_period(element, speaker, stated)
+    return stated
 
 
-def _subject_title(place: _Place) -> str:
-    return text(place.subject.find("SubjectOfBusinessTitle")) if place.subject is not None else ""
+def _in_question_period(element: Element, speaker: Affiliation, stated: ActivityType) -> ActivityType:
+    """Hansard calls most ministers' answers "Debate", some "Question", and some questions "Debate" or "Statement"."""
+    if speaker.type not in _ASKS:
+        return ActivityType.ANSWER
+    if stated is ActivityType.ANSWER or element.get("Type") == "Interjection":
+        return stated
+    return ActivityType.QUESTION
 
 
 def _title(place: _Place) -> str:
-    subject = _subject_title(place)
-    qualifier = text(place.subject.find("SubjectOfBusinessQualifier")) if place.subject is not None else ""
+    subject, qualifier = place.subject_title, place.qualifier
     title = f"{subject} ({qualifier})" if subject and qualifier else subject or qualifier or place.order_title
     return cut(title, LONGEST_TITLE) or "House of Commons"
 
@@ -165,21 +206,21 @@ def _bills(root: Element) -> dict[str, BillRecord]:
     return found
 
 
-def _bill(element: Element, place: _Place, bills: dict[str, BillRecord]) -> BillRecord | None:
-    """The bill that the intervention names, else the one that its subject is about."""
-    if (named := next(_numbers(element), None)) is not None:
-        return bills[named]
-    if place.subject is None:
-        return None
-    heading = _title(place)
-    if (match := _BILL.search(heading)) is not None:
-        number = f"{match[1]}-{match[2]}"
-        return bills.get(number, BillRecord(number, number))
+def _subject_bill(subject: Element, place: _Place, bills: dict[str, BillRecord]) -> BillRecord | None:
+    """The bill that a subject is about: by heading, title, the clerk's words around what is said, or motion."""
+    procedure = [text(words) for words in subject.iterfind("SubjectOfBusinessContent/ProceduralText")]
+    for heading in [_title(place), *procedure]:
+        if (match := _BILL.search(heading)) is not None:
+            number = f"{match[1]}-{match[2]}"
+            return bills.get(number, BillRecord(number, number))
     for bill in bills.values():
-        if bill.title.casefold() == _subject_title(place).casefold():
+        if bill.title.casefold() == place.subject_title.casefold():
             return bill
-    opening = place.subject.find(".//Intervention")
-    if opening is not None and "moved" in text(opening.find("Content/ParaText"))[:80]:
+    for paragraph in subject.iterfind("SubjectOfBusinessContent/ParaText"):
+        if (number := next(_numbers(paragraph), "")) in bills:
+            return bills[number]
+    opening = subject.find("SubjectOfBusinessContent/Intervention")
+    if opening is not None and any(word in text(opening.find("Content/ParaText"))[:80] for word in _MOVED):
         return next((bills[number] for number in _numbers(opening)), None)
     return None
 
@@ -190,7 +231,7 @@ def _numbers(element: Element) -> Iterator[str]:
             yield f"{match[1]}-{match[2]}"
 
 
-def _metadata(element: Element, place: _Place, sitting: Sitting, speaker: Element | None) -> dict[str, Any]:
+def _metadata(element: Element, place: _Place, sitting: Sitting, speaker: Affiliation | None) -> dict[str, Any]:
     return {
         "sitting": sitting.id,
         "date": sitting.date.date().isoformat(),
@@ -199,7 +240,7 @@ def _metadata(element: Element, place: _Place, sitting: Sitting, speaker: Elemen
         "interventionId": element.get("id"),
         "interventionType": element.get("Type"),
         "orderOfBusiness": place.order_title or None,
-        "speaker": text(speaker) or None,
+        "speaker": (speaker and speaker.text) or None,
     }
 
 

@@ -1,16 +1,40 @@
 """JSON lines, for any source; docs/import-format.md describes them."""
 
 import difflib
-from datetime import datetime
+import json
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from resolvers.activities import ActivityType
 from resolvers.importing.records import ActivityRecord, BillRecord, ImportProblem, ImportRefused, MpRecord
 
-Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
+WITHOUT_NULL = r"^[^\x00]*$"
+LARGEST_METADATA = 65_536
+"""Bytes, as PostgreSQL writes JSON: the limit of its column."""
+EARLIEST, LATEST = datetime(1000, 1, 2, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
+_ESCAPED_NULL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def _storable_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    # The separators of the standard library are those of jsonb, so the size is the one that the column checks.
+    if len(json.dumps(metadata, ensure_ascii=False).encode()) > LARGEST_METADATA:
+        raise ValueError(f"larger than {LARGEST_METADATA} bytes")
+    if _ESCAPED_NULL.search(orjson.dumps(metadata).decode()):
+        raise ValueError("holds the character U+0000, which PostgreSQL does not store")
+    return metadata
+
+
+def _storable_instant(instant: datetime) -> datetime:
+    if not EARLIEST <= instant <= LATEST:
+        raise ValueError("not between the years 1000 and 9999")
+    return instant
+
+
+Text = Annotated[str, Field(min_length=1, max_length=500, pattern=WITHOUT_NULL)]
 
 
 class _Strict(BaseModel):
@@ -36,15 +60,15 @@ class ActivityLine(_Strict):
     """One line."""
 
     source: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,39}$")]
-    id: Annotated[str, Field(min_length=1, max_length=200)]
+    id: Annotated[str, Field(min_length=1, max_length=200, pattern=WITHOUT_NULL)]
     type: ActivityType
     title: Text
-    occurred_at: AwareDatetime
-    summary: Annotated[str, Field(max_length=5_000)] | None = None
-    url: Annotated[str, Field(max_length=2_000, pattern=r"^https?://\S+$")] | None = None
+    occurred_at: Annotated[AwareDatetime, AfterValidator(_storable_instant)]
+    summary: Annotated[str, Field(max_length=5_000, pattern=WITHOUT_NULL)] | None = None
+    url: Annotated[str, Field(max_length=2_000, pattern=r"^https?://[^\s\x00]+$")] | None = None
     mp: MpLine | None = None
     bill: BillLine | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: Annotated[dict[str, Any], AfterValidator(_storable_metadata)] = Field(default_factory=dict)
 
     def record(self) -> ActivityRecord:
         """The record it stands for."""

@@ -15,10 +15,19 @@ from resolvers.importing.records import ImportRefused
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
-    """Has one page."""
+    """Has one page, one that breaks off, and one that is not HTTP."""
 
     def do_GET(self) -> None:
         """200 for /here, else 404."""
+        if self.path == "/garbage":
+            self.wfile.write(b"garbage\r\n\r\n")
+            return
+        if self.path == "/short":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"content")
+            return
         found = self.path == "/here"
         self.send_response(200 if found else 404)
         self.end_headers()
@@ -50,11 +59,16 @@ def test_file_address_and_standard_input_are_read(
 
 
 def test_what_cannot_be_read_is_refused_with_its_name(address: str, tmp_path: Path) -> None:
-    """A missing file, a missing page and a folder each say so."""
+    """A missing file or page, a folder, an answer that breaks off, and what is no address each say so."""
     for source, reason in (
         (str(tmp_path / "none"), "No such file"),
         (f"{address}/gone", "answers 404"),
         (str(tmp_path), "cannot read"),
+        (f"{address}/short", "broke off after 7 of 1000 bytes"),
+        (f"{address}/garbage", "cannot read .*garbage"),
+        (f"{address}/a b", "cannot read"),
+        ("http://[", "cannot read"),
+        ("a\0b", "cannot read .*null"),
     ):
         with pytest.raises(ImportRefused, match=reason):
             fetching.fetch(source)

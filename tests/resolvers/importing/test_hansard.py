@@ -34,13 +34,24 @@ def sitting(body: str, *, language: str = "EN", **facts: str) -> bytes:
     return b"\xef\xbb\xbf" + xml.encode()
 
 
-def subject(title: str, *parts: str, qualifier: str = "") -> str:
-    """A subject of business."""
-    more = f"<SubjectOfBusinessQualifier>{qualifier}</SubjectOfBusinessQualifier>" if qualifier else ""
+def subject(title: str, *parts: str, qualifier: str = "", catch_line: str = "") -> str:
+    """A subject of business; without a title, one that goes on with the last."""
+    tags = {"SubjectOfBusinessTitle": title, "SubjectOfBusinessQualifier": qualifier, "CatchLine": catch_line}
+    heading = "".join(f"<{tag}>{words}</{tag}>" for tag, words in tags.items() if words)
     return (
-        f"<SubjectOfBusiness><SubjectOfBusinessTitle>{title}</SubjectOfBusinessTitle>{more}"
+        f"<SubjectOfBusiness>{heading}"
         f"<SubjectOfBusinessContent>{''.join(parts)}</SubjectOfBusinessContent></SubjectOfBusiness>"
     )
+
+
+def order(rubric: str, *subjects: str, title: str = "Business") -> str:
+    """An order of business."""
+    return f'<OrderOfBusiness Rubric="{rubric}"><CatchLine>{title}</CatchLine>{"".join(subjects)}</OrderOfBusiness>'
+
+
+def procedure(words: str) -> str:
+    """A note of the clerk."""
+    return f"<ProceduralText>{words}</ProceduralText>"
 
 
 def stamp(hour: int, minute: int) -> str:
@@ -204,6 +215,91 @@ def test_stamp_that_is_no_time_is_passed_over(hour: str, minute: str) -> None:
     records, _ = hansard.read(sitting(subject("Debate", stamp(10, 0), said("1"), odd, said("2"))))
 
     assert records[1].occurred_at - records[0].occurred_at == timedelta(seconds=1)
+
+
+def test_each_petition_after_the_first_is_a_petition() -> None:
+    """A subject with a qualifier alone goes on with the title before it, and no further than its order of business."""
+    routine = order(
+        "RoutineProceedings",
+        subject("Petitions", said("1"), qualifier="Barbados"),
+        subject("", said("2"), said("3", by="The Speaker", kind="15"), qualifier="Air Transportation"),
+        subject("Questions on the Order Paper", said("4")),
+    )
+    late = order("LateShow", subject("", said("5"), qualifier="Procurement"), title="Adjournment Proceedings")
+
+    records, _ = hansard.read(sitting(routine + late))
+
+    assert [record.title for record in records] == [
+        "Petitions (Barbados)",
+        "Petitions (Air Transportation)",
+        "Petitions (Air Transportation)",
+        "Questions on the Order Paper",
+        "Procurement",
+    ]
+    assert [record.type for record in records] == [
+        ActivityType.PETITION,
+        ActivityType.PETITION,
+        ActivityType.PROCEDURE,
+        ActivityType.SPEECH,
+        ActivityType.SPEECH,
+    ]
+
+
+def test_bill_is_followed_through_the_votes_on_it() -> None:
+    """The clerk's words name it once; the subjects after each division have no title, and are still about it."""
+    chair = {"by": "The Speaker", "kind": "15"}
+    passed = said("3", **chair).replace("</Content>", procedure("(Bill read the third time and passed)") + "</Content>")
+    named = '<ParaText>consideration of Bill <Document DbId="9" Type="3">C-21, An Act on bees</Document></ParaText>'
+    votes = order("Divisions", subject("Criminal Code", named, said("1", **chair)), subject("", said("2")))
+    third = order("Divisions", subject("Food", procedure("Bill S-5. Third reading")), subject("", passed))
+    other = order("Other", subject("Supply", said("4")), subject("", said("5")))
+
+    records, _ = hansard.read(sitting(votes + third + other))
+
+    assert [record.bill and record.bill.number for record in records] == ["C-21", "C-21", "S-5", None, None]
+    assert [record.title for record in records] == ["Criminal Code", "Criminal Code", "Food", "Supply", "Supply"]
+    assert ActivityType.BILL_PROGRESS is records[2].type
+
+
+def test_question_period_tells_questions_from_answers() -> None:
+    """By who speaks, where Hansard says "Debate" for either; points of order in its midst are not part of it."""
+    minister = {"by": "Hon. Mary Ng (Minister of Trade, Lib.)", "kind": "4"}
+    body = order(
+        "OralQuestionPeriod",
+        subject(
+            "Health",
+            said("1", type_="Debate"),
+            said("2", **minister, type_="Debate"),
+            said("3", type_="Statement"),
+            said("4", **minister, type_="Question"),
+            said("5", type_="Interjection"),
+            said("6", by="The Speaker", kind="15"),
+            said("7", type_="Answer"),
+        ),
+        subject("Points of Order", said("8", **minister, type_="Debate"), catch_line="Points of Order"),
+    )
+
+    records, _ = hansard.read(sitting(body))
+
+    expected = "QUESTION ANSWER QUESTION ANSWER SPEECH PROCEDURE ANSWER SPEECH"
+    assert expected.split() == [record.type.value for record in records]
+
+
+def test_what_is_said_before_the_first_stamp_begins_at_it() -> None:
+    """Not at midnight; what follows the stamp still follows what came before it."""
+    records, _ = hansard.read(sitting(subject("Debate", said("1"), stamp(10, 5), said("2"))))
+
+    assert datetime(2023, 5, 18, 10, 5, tzinfo=OTTAWA) == records[0].occurred_at
+    assert timedelta(seconds=1) == records[1].occurred_at - records[0].occurred_at
+
+
+def test_who_is_mentioned_does_not_rename_who_speaks() -> None:
+    """An affiliation inside a speech, such as "hon. member for …", is no name."""
+    mention = '<Affiliation DbId="1" Type="2">hon. member for Esquimalt and the Islands</Affiliation>'
+
+    [record], _ = hansard.read(sitting(subject("Debate", said("1", f"I thank the {mention}"))))
+
+    assert MpRecord("Laurel Collins", "Victoria", "NDP") == record.mp
 
 
 def test_unknown_tags_are_walked_through() -> None:

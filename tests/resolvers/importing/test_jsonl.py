@@ -70,6 +70,13 @@ def test_empty_lines_are_passed_over() -> None:
         ),
         (lines({"title": ""}), "'title'"),
         (lines({"title": "a\x00b"}), "'title'"),
+        (lines({"id": "a\x00b"}), "'id'"),
+        (lines({"summary": "a\x00b"}), "'summary'"),
+        (lines({"metadata": {"a": ["\\\x00"]}}), "'metadata': .* U\\+0000"),
+        (lines({"metadata": {"a\x00": 1}}), "'metadata': .* U\\+0000"),
+        (lines({"metadata": {"a": "é" * 33_000}}), "'metadata': .*larger than 65536"),
+        (lines({"occurred_at": "0999-12-31T00:00:00Z"}), "'occurred_at': .*years 1000 and 9999"),
+        (lines({"occurred_at": "0001-01-01T00:00:00+05:00"}), "'occurred_at': .*years 1000 and 9999"),
         (lines({"occurred_at": "2026-11-24T15:04:05"}), "timezone"),
         (lines({"url": "javascript:alert(1)"}), "'url'"),
         (lines({"source": "No Spaces"}), "'source'"),
@@ -80,3 +87,10 @@ def test_line_that_is_not_as_described_refuses_the_file(content: bytes, reason: 
     """The message names the line, the key and what to do."""
     with pytest.raises(ImportRefused, match=reason.replace("[", r"\[")):
         jsonl.read(content)
+
+
+def test_backslash_before_u0000_is_no_null() -> None:
+    """Metadata may spell the escape out, as a text about JSON would."""
+    [record], _ = jsonl.read(lines({"metadata": {"a": "\\u0000"}}))
+
+    assert record.metadata == {"a": "\\u0000"}

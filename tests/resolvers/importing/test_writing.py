@@ -65,6 +65,26 @@ async def test_imports_beside_each_other_share_mps_and_bills(database: AsyncEngi
     assert [len(await rows(database, table)) for table in (mps, bills, activities)] == [30, 30, 30]
 
 
+async def test_imports_in_another_order_do_not_deadlock(database: AsyncEngine) -> None:
+    """The same activities forwards and backwards at once: one import waits for the other, and finds all there."""
+    records = [record(str(k)) for k in range(6_000)]
+
+    done = await asyncio.gather(import_records(database, records), import_records(database, records[::-1]))
+
+    assert sorted(one.inserted for one in done) == [0, 6_000]
+
+
+async def test_imports_beside_each_other_make_one_mp_of_one(database: AsyncEngine) -> None:
+    """One source knows the ridings, the other does not; at once or one after the other makes no difference."""
+    without = [record(f"a{k}", mp=MpRecord(f"Member {k}")) for k in range(50)]
+    knowing = [record(f"b{k}", mp=MpRecord(f"Member {k}", f"Riding {k}")) for k in range(50)]
+
+    await asyncio.gather(import_records(database, without), import_records(database, knowing))
+
+    assert {f"Riding {k}" for k in range(50)} == {row.riding for row in await rows(database, mps)}
+    assert len(await rows(database, mps)) == 50
+
+
 async def test_mp_is_brought_up_to_date(database: AsyncEngine) -> None:
     """A new party, or a riding that was not known, updates the row and its version; a missing one changes nothing."""
     for k, mp in enumerate(
