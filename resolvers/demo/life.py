@@ -1,6 +1,7 @@
 """The demo's parliament in the database: a past to begin with, and a present that goes on."""
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -10,9 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from resolvers.database.importing import any_activity, import_records, publish_record
 from resolvers.database.log import PostgresLog
-from resolvers.database.queries import Database
+from resolvers.database.queries import Database, translated
 from resolvers.demo import parliament
+from resolvers.errors import Unavailable
 from telemetry.metrics import Metrics
+
+log = logging.getLogger("divisionbell.resolvers")
 
 SEED = 1867
 EVERY = timedelta(seconds=4)
@@ -32,10 +36,14 @@ async def fill(engine: AsyncEngine, *, started: Callable[[int], None], progress:
 
 
 async def go_on(engine: AsyncEngine) -> None:
-    """Publish a new activity every few seconds, until cancelled."""
+    """Publish a new activity every few seconds, until cancelled. What PostgreSQL does not take now never happened."""
     for record in parliament.future(SEED, lambda: datetime.now(UTC)):
         await asyncio.sleep(EVERY.total_seconds())
-        await publish_record(engine, record)
+        try:
+            async with translated("publishing the demo's next activity"):
+                await publish_record(engine, record)
+        except Unavailable as error:
+            log.warning("nothing happened in the made-up parliament", extra={"error": str(error)})
 
 
 def kept_secret(state_dir: Path) -> str:

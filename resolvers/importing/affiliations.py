@@ -12,6 +12,11 @@ _HONORIFIC = re.compile(
     re.IGNORECASE,
 )
 _PARTY = re.compile(r"[^\s,()]{1,10}")
+# "Hon. member for Victoria" speaks of somebody and does not name them; as the longer name it would rename them, too.
+_NO_NAME = re.compile(
+    r"\b(?:of|for|to|members?|speaker|ministers?|secretary|leader|député\w*|ministre\w*|secrétaire\w*|chef\w*)\b",
+    re.IGNORECASE,
+)
 MEMBER = "2"
 """The affiliation type of a member for a riding; others are offices, whose holders' ridings it does not tell."""
 
@@ -41,6 +46,8 @@ def parse(text: str) -> Spoken:
     if bare == text:
         return Spoken(None, None, None)
     name, _, inside = bare.partition("(")
+    if _NO_NAME.search(name):
+        return Spoken(None, None, None)
     inside = inside.rpartition(")")[0] or inside
     place, comma, party = inside.rpartition(",")
     if not comma or not _PARTY.fullmatch(party.strip()):

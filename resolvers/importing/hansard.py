@@ -18,6 +18,7 @@ LAST_HOUR = 47
 """Sittings past midnight count on, to the end of the next day at most; a greater hour is a misprint."""
 LONGEST_SUMMARY = 300
 LONGEST_TITLE = 300
+LONGEST_ID = 100
 
 _BILL = re.compile(r"\b([CS])[-\u2010\u2011\u2013](\d{1,4})\b")
 _TYPES = {
@@ -134,6 +135,8 @@ def _record(
     if id_ in place.seen:
         raise _Skip("its ID stands before already")
     place.seen.add(id_)
+    if len(id_) > LONGEST_ID:
+        raise _Skip(f"its ID is longer than {LONGEST_ID} characters")
     said = " ".join(text(part) for part in element.iterfind("Content/*")).strip()
     said = " ".join(said.split())
     if not said:

@@ -20,10 +20,14 @@ _ESCAPED_NULL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def _storable_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    try:
+        compact = orjson.dumps(metadata).decode()
+    except TypeError as error:  # its limit is 254 levels
+        raise ValueError("nested too deeply") from error
     # The separators of the standard library are those of jsonb, so the size is the one that the column checks.
     if len(json.dumps(metadata, ensure_ascii=False).encode()) > LARGEST_METADATA:
         raise ValueError(f"larger than {LARGEST_METADATA} bytes")
-    if _ESCAPED_NULL.search(orjson.dumps(metadata).decode()):
+    if _ESCAPED_NULL.search(compact):
         raise ValueError("holds the character U+0000, which PostgreSQL does not store")
     return metadata
 

@@ -21,6 +21,8 @@ _SITTING_FACTS = (
     "MetaDateNumDay",
 )
 NUMBER = re.compile(r"[0-9]{1,4}")  # str.isdigit takes a superscript two as well, which int() refuses
+YEARS = range(1867, 9998)
+"""The House first met in 1867; beyond 9998 the next day may be no date, and no row of the log."""
 _MARKS = {"Timestamp", "FloorLanguage"}
 
 
@@ -93,6 +95,8 @@ def _sitting(root: Element) -> Sitting:
         if not NUMBER.fullmatch(value):
             raise ImportRefused(f"the sitting's {name} is missing or no number ({value!r}): is the file complete?")
         numbers[name] = int(value)
+    if numbers["MetaDateNumYear"] not in YEARS:
+        raise ImportRefused(f"the sitting's year is {numbers['MetaDateNumYear']}: download the file again")
     try:
         date = datetime(
             numbers["MetaDateNumYear"], numbers["MetaDateNumMonth"], numbers["MetaDateNumDay"], tzinfo=HOUSE_TIME

@@ -377,3 +377,25 @@ def test_affiliation_is_taken_apart_as_it_was_put_together(honorific: str, name:
 
     assert Spoken(name, place, party) == parse(text)
     assert MpRecord(name, place, party) == Members([Affiliation(text, "1", "2")]).find(Affiliation(text, "1", "2"))
+
+
+@pytest.mark.parametrize("year", ["0001", "0500", "9999"])
+def test_sitting_of_an_impossible_year_is_refused(year: str) -> None:
+    """A year before the House or beyond what can be stored is told, not run into."""
+    with pytest.raises(ImportRefused, match="year is"):
+        hansard.read(sitting(subject("Debate", stamp(23, 0), said("1")), MetaDateNumYear=year))
+
+
+def test_member_spoken_of_is_not_taken_for_a_name() -> None:
+    """`Hon. member for Victoria` names nobody, and does not rename whoever has that database ID."""
+    records, _ = hansard.read(sitting(subject("Debate", said("1"), said("2", by="Hon. member for Victoria"))))
+
+    assert [record.mp and record.mp.name for record in records] == ["Laurel Collins", None]
+
+
+def test_id_too_long_to_be_stored_is_skipped() -> None:
+    """The other interventions are imported, and the skipped one is counted."""
+    records, problems = hansard.read(sitting(subject("Debate", said("1"), said("9" * 600))))
+
+    assert (len(records), len(problems)) == (1, 1)
+    assert "longer than 100" in problems[0].what

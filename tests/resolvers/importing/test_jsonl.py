@@ -94,3 +94,15 @@ def test_backslash_before_u0000_is_no_null() -> None:
     [record], _ = jsonl.read(lines({"metadata": {"a": "\\u0000"}}))
 
     assert record.metadata == {"a": "\\u0000"}
+
+
+@pytest.mark.parametrize("depth", [300, 1_000])
+def test_metadata_nested_too_deeply_is_refused_by_line(depth: int) -> None:
+    """What could be read but not written again is refused before the database sees it."""
+    nested = b"[" * depth + b"]" * depth
+    line = (
+        b'{"source":"a","id":"1","type":"SPEECH","title":"t","occurred_at":"2026-01-01T00:00:00Z","metadata":{"a":%s}}'
+    )
+
+    with pytest.raises(ImportRefused, match=r"line 1: 'metadata'.*nested too deeply"):
+        jsonl.read(line % nested)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from resolvers.activities import ActivityType
-from resolvers.database.importing import any_activity, import_records, publish_record
+from resolvers.database.importing import _bill_ids, any_activity, import_records, publish_record
 from resolvers.database.tables import activities, bills, mps
 from resolvers.demo import parliament
 from resolvers.importing.records import ActivityRecord, BillRecord, ImportSummary, MpRecord
@@ -151,3 +151,14 @@ async def test_made_up_parliament_can_be_stored(database: AsyncEngine) -> None:
     stories = parliament.future(1, lambda: datetime.now(UTC))
 
     assert all([await publish_record(database, next(stories)) for _ in range(5)])
+
+
+async def test_publishing_about_a_known_bill_waits_for_no_import(database: AsyncEngine) -> None:
+    """An import that is under way holds no lock on a bill that it leaves as it is."""
+    bees = BillRecord("C-7", "Bees Bill")
+    await publish_record(database, record("1", bill=bees))
+
+    async with database.begin() as importing:
+        await _bill_ids(importing, {bees})
+        async with asyncio.timeout(5):
+            assert await publish_record(database, record("2", bill=bees))
