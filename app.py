@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,16 +22,23 @@ from resolvers.database.engine import connect as connect_database
 from resolvers.database.engine import newest_revision, revision
 from resolvers.database.feed import JoinedFeed, StoredActivities
 from resolvers.database.leadership import Leadership
+from resolvers.database.letters import Letters
 from resolvers.database.log import PostgresLog
+from resolvers.database.positions import Positions
 from resolvers.database.queries import Database
 from resolvers.database.reads import ReadMarks
+from resolvers.dead_letters import Settlements
 from resolvers.errors import Forbidden, Unauthenticated
 from resolvers.feed import Feed
+from resolvers.gaps import Continuations
 from resolvers.identity import Tokens, Viewer
 from resolvers.live import LiveFeed
+from resolvers.monitoring import watch
+from resolvers.stream import Lifetimes
 from resolvers.updates import Updates
 from schema.admission import Admission
 from schema.context import Context, Services
+from schema.events import closing_notice
 from schema.http_metrics import HttpMetrics
 from schema.pages import Explorer, Identity
 from schema.probes import Readiness, probes
@@ -38,13 +47,23 @@ from schema.root import build_schema
 from schema.streams import OpenStreams
 from schema.view import GraphQLView
 from settings import Settings
+from streams.checkpoints import Checkpoints
 from streams.connection import connect as connect_redis
 from streams.connection import eviction_policy
-from streams.consumer import Closed
+from streams.connections import Connections, Limits
+from streams.dead_letters import DeadLetters
+from streams.errors import StreamsUnavailable
 from streams.history import History
+from streams.janitor import Janitor
 from streams.ledger import Ledger
+from streams.marker import RenderMarker, condemn_what_kills
+from streams.pending import read_pending
+from streams.processes import Processes, process_name
 from streams.publisher import Publisher
 from streams.sequencer import Sequencer
+from streams.shared import Shared
+from streams.signals import Signals
+from streams.steps import Closed
 from streams.subscribers import Subscribers
 from streams.tail import Tail
 from telemetry.health import HealthSampler
@@ -55,7 +74,6 @@ log = logging.getLogger("divisionbell.app")
 
 EXPLORER = Path(__file__).parent / "client-example" / "dist" / "explorer"
 START_WITHIN = timedelta(seconds=30)
-
 
 Work = Callable[[], Awaitable[None]]
 
@@ -76,16 +94,21 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """Everything below the schema."""
+    """Everything below the schema. `tasks` are its background work, by name."""
 
     engine: AsyncEngine
     redis: "Redis"
     database: Database
     tail: Tail[Activity]
     ledger: Ledger
-    sequencer: Sequencer[Activity]
+    checkpoints: Checkpoints
+    connections: Connections
+    processes: Processes
+    dead_letters: DeadLetters
+    marker: RenderMarker
     health: HealthSampler
     services: Services
+    tasks: Mapping[str, Work]
 
 
 def build_floor(settings: Settings, *, database_url: str, redis_url: str, metrics: Metrics) -> Floor:
@@ -94,56 +117,113 @@ def build_floor(settings: Settings, *, database_url: str, redis_url: str, metric
     redis = connect_redis(redis_url)
     database = Database(engine=engine, metrics=metrics)
     log_of_record = PostgresLog(database=database)
-    tail = Tail(redis=redis, log_of_record=log_of_record, decode=decode, metrics=metrics, ring_size=settings.ring_size)
-    ledger = Ledger(redis=redis, metrics=metrics)
+    letters = Letters(database=database)
+    process = process_name()
+    processes = Processes(redis=redis, name=process)
+    dead_letters = DeadLetters(redis=redis, store=letters, flow=metrics.flow, now=time.monotonic)
+    tail = Tail(
+        redis=redis,
+        log_of_record=log_of_record,
+        decode=decode,
+        metrics=metrics,
+        dead_letters=dead_letters,
+        ring_size=settings.ring_size,
+    )
+    checkpoints = Checkpoints(store=Positions(database=database), metrics=metrics)
+    shared = Shared(
+        tail=tail,
+        history=History(tail=tail, redis=redis, log_of_record=log_of_record, decode=decode),
+        ledger=Ledger(redis=redis, process=process, checkpoints=checkpoints, metrics=metrics),
+        subscribers=Subscribers(redis=redis, process=process, checkpoints=checkpoints),
+        processes=processes,
+        dead_letters=dead_letters,
+        flow=metrics.flow,
+        most_attempts=settings.max_delivery_attempts,
+    )
+    health = watch(
+        ping=redis.ping,
+        pel=lambda: read_pending(redis),
+        log_of_record=log_of_record,
+        shared=shared,
+        metrics=metrics,
+    )
+    continuations = Continuations(tail=tail, log_of_record=log_of_record, most_replayed=settings.replay_cap)
+    marker = RenderMarker(settings.state_dir)
+    live = LiveFeed(
+        shared=shared,
+        continuations=continuations,
+        health=health,
+        metrics=metrics,
+        marker=marker,
+        lifetimes=Lifetimes(longest=settings.max_stream_age),
+        bookmark_every=settings.bookmark_every,
+    )
+    connections = Connections(redis=redis, process=process, limits=_limits(settings))
+    publisher = Publisher(
+        redis=redis,
+        log_of_record=log_of_record,
+        retention=settings.stream_retention,
+        longest=settings.stream_max_length,
+    )
     sequencer = Sequencer(
         log_of_record=log_of_record,
-        publisher=Publisher(
-            redis=redis,
-            log_of_record=log_of_record,
-            retention=settings.stream_retention,
-            longest=settings.stream_max_length,
-        ),
+        publisher=publisher,
         leadership=Leadership(url=database_url, role="sequencer", notify_on="activities_inserted"),
         metrics=metrics,
     )
-    health = HealthSampler(
-        probes={
-            "redis": lambda: _answers(redis.ping()),
-            "database": lambda: _answers(log_of_record.head()),
-            "tail": lambda: _is(tail.ready.is_set() and not tail.lagging),
-        }
-    )
-    history = History(tail=tail, redis=redis, log_of_record=log_of_record, decode=decode)
-    live = LiveFeed(
-        tail=tail,
-        history=history,
-        log_of_record=log_of_record,
-        subscribers=Subscribers(redis=redis),
-        ledger=ledger,
-        health=health,
+    janitor = Janitor(
+        redis=redis,
+        publisher=publisher,
+        dead_letters=dead_letters,
+        letters=letters,
+        leadership=Leadership(url=database_url, role="janitor"),
         metrics=metrics,
-        bookmark_every=settings.bookmark_every,
     )
     services = Services(
         feed=Feed(joined=JoinedFeed(database=database)),
         stored=StoredActivities(database=database),
         marks=ReadMarks(database=database),
-        updates=Updates(tail=tail, history=history, log_of_record=log_of_record),
+        settlements=Settlements(letters=letters, dead_letters=dead_letters),
+        updates=Updates(tail=tail, history=shared.history, continuations=continuations, poison=dead_letters.poison),
         live=live,
         health=health,
         log_of_record=log_of_record,
     )
-    return Floor(engine, redis, database, tail, ledger, sequencer, health, services)
+    tasks: dict[str, Work] = {
+        "tail": tail.run,
+        "ledger": shared.ledger.run,
+        "checkpoints": checkpoints.run,
+        "connections": connections.run,
+        "heartbeat": processes.run,
+        "signals": Signals(redis=redis, heard=live.heard).run,
+        "sequencer": sequencer.run,
+        "janitor": janitor.run,
+        "health": health.run,
+    }
+    return Floor(
+        engine=engine,
+        redis=redis,
+        database=database,
+        tail=tail,
+        ledger=shared.ledger,
+        checkpoints=checkpoints,
+        connections=connections,
+        processes=processes,
+        dead_letters=dead_letters,
+        marker=marker,
+        health=health,
+        services=services,
+        tasks=tasks,
+    )
 
 
-async def _answers(asked: Awaitable[object]) -> bool:
-    await asked
-    return True
-
-
-async def _is(state: bool) -> bool:
-    return state
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        per_user=settings.max_streams_per_user,
+        all_users=settings.max_streams_all,
+        connects=settings.max_connects_per_minute,
+        window=timedelta(minutes=1),
+    )
 
 
 def build(settings: Settings, *, identities: Sequence[Identity] = (), beside: Work | None = None) -> Server:
@@ -173,10 +253,11 @@ def build(settings: Settings, *, identities: Sequence[Identity] = (), beside: Wo
 
     explorer = Explorer(EXPLORER, identities)
     admission = Admission(
-        live=floor.services.live,
+        connections=floor.connections,
         metrics=metrics,
         per_process=settings.max_streams,
         per_user=settings.max_streams_per_user,
+        per_second=settings.max_connects_per_second,
     )
     view = _view(floor, settings=settings, tokens=tokens, streams=streams, explorer=explorer, admission=admission)
     app = Starlette(
@@ -190,8 +271,10 @@ def build(settings: Settings, *, identities: Sequence[Identity] = (), beside: Wo
     app.add_middleware(HttpMetrics, metrics=metrics)
 
     async def drain() -> None:
-        floor.services.live.close_all(Closed.DRAINING)
-        await streams.drain(timedelta(seconds=settings.drain_seconds * 0.7))
+        within = timedelta(seconds=settings.drain_seconds * 0.7)
+        streams.draining.set()
+        await floor.services.live.close_all(Closed.DRAINING, within=within / 2)
+        await streams.drain(within / 2)
 
     server = Server(app, drain)
 
@@ -222,6 +305,9 @@ def _view(
             last_event_id=request.headers.get("last-event-id"),
         )
 
+    def closing(refusal: HttpRefusal) -> Mapping[str, Any]:
+        return {"data": {"activityAdded": closing_notice(floor.health.now.advice, refusal.retry_after)}}
+
     return GraphQLView(
         build_schema(),
         authenticate=authenticate,
@@ -230,6 +316,7 @@ def _view(
         admit=admission.admit,
         streams=streams,
         heartbeat=settings.heartbeat,
+        closing=closing,
     )
 
 
@@ -246,16 +333,17 @@ async def running(
         stack.push_async_callback(floor.redis.aclose)
         with contextlib.suppress(Exception):  # Redis is away; clients poll until it is back
             readiness.eviction_policy = await eviction_policy(floor.redis)
-        stack.push_async_callback(_last_receipts, floor.ledger)
+        stack.push_async_callback(_last_words, floor)
+        floor.marker.open()
+        stack.callback(floor.marker.close)
+        with contextlib.suppress(StreamsUnavailable):
+            await floor.processes.beat()
+        await floor.dead_letters.load()
+        with contextlib.suppress(StreamsUnavailable):
+            await condemn_what_kills(floor.marker, redis=floor.redis, dead_letters=floor.dead_letters)
         tasks = [
             asyncio.create_task(run_or_stop(name, work, failed), name=name)
-            for name, work in {
-                "tail": floor.tail.run,
-                "ledger": floor.ledger.run,
-                "sequencer": floor.sequencer.run,
-                "health": floor.health.run,
-                **more,
-            }.items()
+            for name, work in {**floor.tasks, **more}.items()
         ]
         stack.push_async_callback(end, tasks, again_after=5 * AGAIN_AFTER)
         async with asyncio.timeout(START_WITHIN.total_seconds()):
@@ -282,12 +370,33 @@ async def run_or_stop(name: str, work: Callable[[], Awaitable[None]], failed: Ca
         failed(RuntimeError(f"{name} was cancelled by nobody"))
 
 
-async def _last_receipts(ledger: Ledger) -> None:
+async def _last_words(floor: Floor) -> None:
+    """Write down what only this process knows. What fails costs duplicates, or the janitor a little work."""
+    for what, work in {
+        "receipts": floor.ledger.flush,
+        "positions": floor.checkpoints.save,
+        "connections": floor.connections.resign,
+        "sign of life": floor.processes.resign,
+    }.items():
+        try:
+            async with asyncio.timeout(2):
+                await work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the process ends
+            log.warning("not written at the end", extra={"what": what, "error": repr(error)})
+
+
+@asynccontextmanager
+async def settlements(settings: Settings) -> AsyncIterator[Settlements]:
+    """What an operator's command needs of the floor, without background work. Raises ValueError as `build_floor`."""
+    metrics = Metrics()
+    floor = build_floor(
+        settings, database_url=settings.database_url or "", redis_url=settings.redis_url or "", metrics=metrics
+    )
     try:
-        async with asyncio.timeout(2):
-            await ledger.flush()
-    except Exception as error:  # noqa: BLE001 - the positions stay behind, which costs duplicates, not losses
-        log.warning("last receipts not written", extra={"waiting": len(ledger), "error": repr(error)})
+        yield floor.services.settlements
+    finally:
+        await floor.redis.aclose()
+        await floor.engine.dispose()
 
 
 async def check(settings: Settings) -> None:

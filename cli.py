@@ -13,14 +13,18 @@ from asyncpg import PostgresError
 from pydantic import SecretStr, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import app as composition
 from resolvers.database.engine import connect, migrate, newest_revision
 from resolvers.database.importing import import_records, publish_record
+from resolvers.database.letters import LetterState, StoredLetter
+from resolvers.dead_letters import LetterProblem, LettersPage, Settlements
 from resolvers.demo import life
 from resolvers.embedded import EmbeddedServers, ServerMissing, StartFailed, StateInUse, note, running_servers
+from resolvers.errors import Refusal
 from resolvers.identity import Scope, Tokens
 from resolvers.importing import hansard, jsonl
 from resolvers.importing.fetching import fetch
@@ -41,12 +45,15 @@ commands = typer.Typer(
 )
 importing = typer.Typer(help="Bring activities in. Doing it again adds nothing twice.", no_args_is_help=True)
 commands.add_typer(importing, name="import")
+dead_letters = typer.Typer(help="Activities that could not be delivered.", no_args_is_help=True)
+commands.add_typer(dead_letters, name="dead-letters")
 console = Console(stderr=True, highlight=False)
 T = TypeVar("T")
 
 Source = Annotated[
     str, typer.Argument(metavar="FILE_OR_URL", help="A file, an http(s) address, or - for standard input.")
 ]
+LetterIds = Annotated[list[int], typer.Argument(help="IDs, as `dead-letters list` shows them.")]
 Speed = Annotated[
     float | None, typer.Option(min=0.001, help="Publish one by one, at this many times real speed, instead of at once.")
 ]
@@ -95,7 +102,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's work; what it cannot do is told in a sentence."""
     try:
         return asyncio.run(work)
-    except (ImportRefused, ValueError, OSError, PostgresError, SQLAlchemyError) as error:
+    except (ImportRefused, Refusal, ValueError, OSError, PostgresError, SQLAlchemyError) as error:
         fail(error)
 
 
@@ -233,6 +240,77 @@ def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
     )
+
+
+@dead_letters.command("list")
+def list_dead_letters(
+    first: Annotated[int, typer.Option(min=1, max=1_000, help="How many, newest first.")] = 50,
+    state: Annotated[LetterState | None, typer.Option(help="Only these.")] = LetterState.DEAD,
+    all_states: Annotated[bool, typer.Option("--all", help="Redriven and discarded ones too.")] = False,
+) -> None:
+    """Show activities that could not be delivered: for whom, why, and how often it was tried."""
+
+    async def work(settlements: Settlements) -> LettersPage:
+        return await settlements.page(first=first, before=None, state=None if all_states else state)
+
+    page = _with_settlements(work)
+    table = Table("ID", "state", "cursor", "activity", "subscriber", "attempts", "last tried", "error")
+    for stored in page.letters:
+        letter = stored.letter
+        table.add_row(
+            str(stored.id),
+            "HEALED" if stored.healed_at else stored.state.value,
+            str(letter.cursor),
+            str(letter.activity_id or "-"),
+            letter.subscriber,
+            str(letter.attempts),
+            f"{datetime.fromtimestamp(letter.last_ms / 1_000, UTC):%Y-%m-%d %H:%M:%S}",
+            letter.error,
+        )
+    Console(highlight=False).print(table if page.letters else "no dead letters")
+    if page.has_next:
+        console.print(f"there are more: --first {first * 2}")
+
+
+@dead_letters.command("redrive")
+def redrive_dead_letters(
+    ids: LetterIds,
+) -> None:
+    """Deliver dead letters after all: at once to devices that are connected, else when they come back."""
+    _settle(ids, "redriven", lambda settlements, letter_id: settlements.redrive(letter_id))
+
+
+@dead_letters.command("discard")
+def discard_dead_letters(
+    ids: LetterIds,
+) -> None:
+    """Leave dead letters undelivered for good. The activities stay readable in the feed."""
+    _settle(ids, "discarded", lambda settlements, letter_id: settlements.discard(letter_id))
+
+
+def _settle(
+    ids: Sequence[int],
+    done: str,
+    settle: Callable[[Settlements, int], Coroutine[Any, Any, StoredLetter | LetterProblem]],
+) -> None:
+    async def work(settlements: Settlements) -> list[StoredLetter | LetterProblem]:
+        return [await settle(settlements, letter_id) for letter_id in ids]
+
+    problems = 0
+    for letter_id, outcome in zip(ids, _with_settlements(work), strict=True):
+        problems += isinstance(outcome, LetterProblem)
+        console.print(outcome.message if isinstance(outcome, LetterProblem) else f"{letter_id} {done}")
+    raise typer.Exit(int(problems > 0))
+
+
+def _with_settlements(work: Callable[[Settlements], Coroutine[Any, Any, T]]) -> T:
+    settings = load_settings(needs=["database_url", "redis_url"])
+
+    async def run_it() -> T:
+        async with composition.settlements(settings) as settlements:
+            return await work(settlements)
+
+    return run(run_it())
 
 
 @commands.command()

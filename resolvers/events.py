@@ -1,13 +1,15 @@
 """What a subscription tells its client, and a poll in its place: the same events with the same cursors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from resolvers.activities import Activity
-from streams.cursor import Cursor
+from streams.cursor import START, Cursor
 from streams.entries import Entry
-from telemetry.health import Advice
+from streams.steps import Lack, Missing
+from telemetry.advice import Advice
 
 
 class GapReason(StrEnum):
@@ -63,8 +65,21 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Healed:
+    """What a gap announced as missing after `since` up to `through`: here it is. Its cursors are old."""
+
+    cursor: Cursor
+    since: Cursor
+    through: Cursor
+    activities: tuple[Activity, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
-    """A message from the server. `cursor` is where this stream has come to, `head` where the log ends."""
+    """A message from the server. `cursor` is where this stream has come to, `head` where the log ends.
+
+    `retry_after` is when a client that is told CLOSING should come back.
+    """
 
     cursor: Cursor
     kind: NoticeKind
@@ -72,9 +87,10 @@ class Notice:
     at: datetime
     advice: Advice
     reauthenticate_by: datetime | None
+    retry_after: timedelta | None = None
 
 
-Event = Added | Gap | Notice
+Event = Added | Gap | Healed | Notice
 
 
 def added(entry: Entry[Activity], *, attempt: int) -> Added:
@@ -85,3 +101,36 @@ def added(entry: Entry[Activity], *, attempt: int) -> Added:
 def ahead(since: Cursor, head: Cursor) -> Gap:
     """The client has a cursor that the log has not reached: PostgreSQL was restored, or the cursor is another log's."""
     return Gap(head, head, since, None, GapReason.CURSOR_AHEAD, GapRecovery.REFETCH_FEED)
+
+
+def unknown(since: Cursor) -> Gap:
+    """The log never had the client's cursor: what it knows of the past is another past."""
+    return Gap(since, START, since, None, GapReason.CURSOR_UNKNOWN, GapRecovery.REFETCH_FEED)
+
+
+def trimmed(since: Cursor, through: Cursor) -> Gap:
+    """Rows were removed from the log of record: nobody has them any more."""
+    return Gap(through, since, through, None, GapReason.TRIMMED, GapRecovery.NONE)
+
+
+def capped(since: Cursor, through: Cursor, missing: int | None) -> Gap:
+    """More was missed than a stream replays; `updates` has all of it, page by page."""
+    return Gap(through, since, through, missing, GapReason.REPLAY_CAPPED, GapRecovery.FETCH_UPDATES)
+
+
+def position_lost(head: Cursor) -> Gap:
+    """Nobody remembers where the device stood."""
+    return Gap(head, START, head, None, GapReason.POSITION_LOST, GapRecovery.REFETCH_FEED)
+
+
+def not_delivered(cursor: Cursor, missing: Missing) -> Gap:
+    """An entry that cannot be delivered, told by a stream that has come to `cursor`."""
+    if missing.lack is Lack.GONE:
+        return Gap(cursor, missing.since, missing.through, 1, GapReason.TRIMMED, GapRecovery.NONE)
+    return Gap(cursor, missing.since, missing.through, 1, GapReason.DEAD_LETTERED, GapRecovery.WAIT_FOR_HEAL)
+
+
+def healed(cursor: Cursor, found: Sequence[Entry[Activity]]) -> Healed:
+    """Entries that a redrive brought back."""
+    first, last = found[0], found[-1]
+    return Healed(cursor, first.prev, last.cursor, tuple(entry.item for entry in found))

@@ -1,119 +1,59 @@
-"""The subscription in plain Python: from where it starts to the events a client sees."""
+"""Opening streams: from where they start, who may have how many, and how they end together."""
 
+import asyncio
+import random
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from resolvers.activities import Activity, ActivityFilter
-from resolvers.errors import InvalidInput, Unavailable
-from resolvers.events import Added, Event, Gap, Notice, NoticeKind, added
+from resolvers.errors import CursorFromTheFuture, InvalidInput, Unavailable
+from resolvers.events import Gap, NoticeKind
+from resolvers.gaps import Continuations, Start
 from resolvers.identity import Viewer
-from resolvers.updates import beyond_head
-from streams.consumer import Acceptance, Bookmark, Closed, Consumer, Delivery
+from resolvers.stream import Lifetimes, LiveStream
+from streams.consumer import Consumer
 from streams.cursor import Cursor
-from streams.entries import Log
 from streams.errors import StreamsUnavailable
-from streams.history import History
-from streams.ledger import Ledger
-from streams.subscribers import Opened, Subscriber, SubscriberInvalid, Subscribers
-from streams.tail import Tail
+from streams.marker import RenderMarker
+from streams.shared import Shared
+from streams.signals import Signal, SignalKind
+from streams.steps import Acceptance, Closed, Confirmation
+from streams.subscribers import Acknowledged, Opened, Subscriber, SubscriberInvalid
+from telemetry.advice import Advice
 from telemetry.health import HealthSampler
 from telemetry.metrics import Metrics
 
-
-class LiveStream:
-    """One client's stream: `async for event in stream`. Ends when the server closes it; see `closed`."""
-
-    def __init__(
-        self,
-        *,
-        consumer: Consumer[Activity],
-        first: tuple[Gap, ...],
-        viewer: Viewer,
-        health: HealthSampler,
-        metrics: Metrics,
-    ) -> None:
-        self._consumer = consumer
-        self._first = first
-        self._viewer = viewer
-        self._health = health
-        self._metrics = metrics
-
-    @property
-    def user(self) -> str:
-        """Whose it is."""
-        return self._viewer.user
-
-    @property
-    def closed(self) -> Closed | None:
-        """Why the server ended it, once it has."""
-        return self._consumer.closed
-
-    def close(self, reason: Closed) -> None:
-        """End it, with a notice to the client."""
-        self._consumer.close(reason)
-
-    async def events(self) -> AsyncGenerator[Event]:
-        """HELLO with the starting cursor, what is missing already, then activities and bookmarks, at last CLOSING."""
-        yield self._notice(NoticeKind.HELLO)
-        for gap in self._first:
-            yield gap
-        async for step in self._consumer:
-            if isinstance(step, Bookmark):
-                yield self._notice(NoticeKind.BOOKMARK)
-            else:
-                yield self._observed(step)
-        yield self._notice(NoticeKind.CLOSING)
-
-    def _observed(self, delivery: Delivery[Activity]) -> Added:
-        event = added(delivery.entry, attempt=delivery.attempt)
-        if delivery.live:
-            late = datetime.now(UTC) - event.published_at
-            self._metrics.sse_delivery_latency_ms.labels(activity_type=event.activity.type.value).observe(
-                late / timedelta(milliseconds=1)
-            )
-        self._metrics.sse_messages_delivered_total.labels(delivery_count=min(delivery.attempt, 4)).inc()
-        return event
-
-    def _notice(self, kind: NoticeKind) -> Notice:
-        position = self._consumer.position
-        return Notice(
-            cursor=position,
-            kind=kind,
-            head=self._consumer.head,
-            at=datetime.now(UTC),
-            advice=self._health.now.advice,
-            reauthenticate_by=self._viewer.expires_at,
-        )
+SLICES = 20
+"""Steps in which streams are ended when the process drains."""
 
 
 class LiveFeed:
-    """Opens streams, and ends all of them when the server drains."""
+    """Opens streams, tells them what other processes say, and ends all of them when the server drains."""
 
     def __init__(
         self,
         *,
-        tail: Tail[Activity],
-        history: History[Activity],
-        log_of_record: Log[Activity],
-        subscribers: Subscribers,
-        ledger: Ledger,
+        shared: Shared[Activity],
+        continuations: Continuations,
         health: HealthSampler,
         metrics: Metrics,
+        marker: RenderMarker,
+        lifetimes: Lifetimes,
         bookmark_every: timedelta = timedelta(seconds=10),
     ) -> None:
-        self._tail = tail
-        self._history = history
-        self._log = log_of_record
-        self._subscribers = subscribers
-        self._ledger = ledger
+        self._shared = shared
+        self._continuations = continuations
         self._health = health
         self._metrics = metrics
+        self._marker = marker
+        self._lifetimes = lifetimes
         self._bookmark_every = bookmark_every
         self._open: set[LiveStream] = set()
         self._newest: dict[str, LiveStream] = {}
         self._of_user: Counter[str] = Counter()
+        health.changed.append(self._advise)
 
     @asynccontextmanager
     async def stream(
@@ -124,79 +64,149 @@ class LiveFeed:
         chosen: ActivityFilter,
         device: str | None,
         acceptance: Acceptance | None = None,
+        confirmation: Confirmation = Confirmation.SOCKET,
     ) -> AsyncIterator[LiveStream]:
         """Open a stream after `since`, or where `device` left off, or at the head.
 
-        `acceptance` tells what the client's side has taken; without it, what is asked past counts as taken.
-        Raises InvalidInput for a device ID that is none, and Unavailable when a position is needed and Redis is away.
+        `acceptance` tells what the client's side has taken; without it, what is asked past counts as taken. Raises
+        InvalidInput for a device ID that is none, or is missing where the client confirms, and Unavailable when a
+        position is needed and Redis is away.
         """
-        gap = None
-        if since is not None:
-            gap = await beyond_head(since, tail=self._tail, log_of_record=self._log)
-            since = gap.cursor if gap else since
-        opened = await self._opened(viewer, device, since)
-        start = opened.position if opened else since if since is not None else self._tail.head
+        if confirmation is Confirmation.CLIENT and device is None:
+            raise InvalidInput("confirm: CLIENT needs 'subscriber', the ID of the device that confirms.")
+        start = await self._continuations.of_cursor(since, chosen=chosen) if since is not None else None
+        opened = await self._opened(viewer, device, start.cursor if start else None, by_client=confirmation)
+        if start is None and opened is not None:
+            start = await self._continuations.of_position(opened.position, lost=opened.lost, chosen=chosen)
+        start = start or Start(self._shared.tail.head)
         consumer = Consumer(
-            tail=self._tail,
-            history=self._history,
-            ledger=self._ledger,
-            start=start,
+            shared=self._shared,
+            start=start.cursor,
             opened=opened,
+            since=start.cursor if since is not None else None,
             matches=chosen.matches,
             acceptance=acceptance,
+            confirmation=confirmation,
             bookmark_every=self._bookmark_every,
         )
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(consumer)
+            stream = self._enter(consumer, viewer, start.gap, opened)
+            stack.callback(self._leave, stream, opened)
+            yield stream
+
+    async def acknowledge(self, viewer: Viewer, *, device: str, through: Cursor) -> Acknowledged | None:
+        """The client has everything up to `through`; None for a device never seen.
+
+        Raises InvalidInput, CursorFromTheFuture and Unavailable.
+        """
+        subscriber = _subscriber(viewer, device)
+        if through > self._shared.tail.head:
+            start = await self._continuations.of_cursor(through)
+            if start.gap is not None:
+                raise CursorFromTheFuture(f"'through' is beyond the end of the log, {start.cursor}.")
+        try:
+            acknowledged = await self._shared.subscribers.acknowledge(subscriber, through)
+        except StreamsUnavailable as error:
+            raise Unavailable("Your confirmation cannot be kept now. Send it again in a minute.") from error
+        if newest := self._newest.get(subscriber.name):
+            newest.consumer.acknowledge(through)
+        return acknowledged
+
+    def heard(self, signal: Signal) -> None:
+        """Another process says something about a subscriber, or about everybody."""
+        if signal.kind is SignalKind.REDRIVEN and signal.name == "*":
+            cursor = Cursor.parse(signal.detail.rpartition(":")[2])
+            self._shared.dead_letters.poison.discard(cursor)
+            for one in self._open:
+                if one.consumer.position >= cursor:
+                    one.consumer.deliver_mail(signal.detail)
+            return
+        stream = self._newest.get(signal.name)
+        if stream is None:
+            return
+        match signal.kind:
+            case SignalKind.TAKEN_OVER if stream.consumer.epoch < int(signal.detail):
+                stream.close(Closed.SUPERSEDED)
+            case SignalKind.RELEASED:
+                stream.consumer.look_again()
+            case SignalKind.ACKNOWLEDGED:
+                stream.consumer.acknowledge(Cursor.parse(signal.detail))
+            case SignalKind.REDRIVEN:
+                stream.consumer.deliver_mail(signal.detail)
+
+    def open_streams(self, user: str | None = None) -> int:
+        """How many streams this process has open; with `user`, how many of theirs."""
+        return len(self._open) if user is None else self._of_user[user]
+
+    def users(self) -> int:
+        """How many users have a stream open here."""
+        return len(self._of_user)
+
+    async def close_all(self, reason: Closed, *, within: timedelta = timedelta(0)) -> None:
+        """End every open stream with a notice, spread at random over `within`."""
+        left = list(self._open)
+        random.shuffle(left)
+        size = max(1, -(-len(left) // SLICES))
+        for first in range(0, len(left), size):
+            for stream in left[first : first + size]:
+                stream.close(reason)
+            if first + size < len(left):
+                await asyncio.sleep(within.total_seconds() / SLICES)
+
+    async def _opened(
+        self, viewer: Viewer, device: str | None, since: Cursor | None, *, by_client: Confirmation
+    ) -> Opened | None:
+        if device is None:
+            return None
+        subscriber = _subscriber(viewer, device)
+        try:
+            await self._shared.ledger.settle(subscriber)
+            return await self._shared.subscribers.open(subscriber, since=since, head=self._shared.tail.head)
+        except StreamsUnavailable as error:
+            if since is not None and by_client is Confirmation.SOCKET:
+                return None  # the client's own cursor is all that is needed to go on
+            raise Unavailable("Your position cannot be read now. Send 'since', or try again in a minute.") from error
+
+    def _enter(
+        self, consumer: Consumer[Activity], viewer: Viewer, gap: Gap | None, opened: Opened | None
+    ) -> LiveStream:
         stream = LiveStream(
             consumer=consumer,
             first=(gap,) if gap else (),
             viewer=viewer,
             health=self._health,
             metrics=self._metrics,
+            marker=self._marker,
+            lifetimes=self._lifetimes,
         )
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(consumer)
-            self._enter(stream, opened)
-            stack.callback(self._leave, stream, opened)
-            yield stream
-
-    def open_streams(self, user: str | None = None) -> int:
-        """How many streams this process has open; with `user`, how many of theirs."""
-        return len(self._open) if user is None else self._of_user[user]
-
-    def close_all(self, reason: Closed) -> None:
-        """End every open stream with a notice."""
-        for stream in tuple(self._open):
-            stream.close(reason)
-
-    async def _opened(self, viewer: Viewer, device: str | None, since: Cursor | None) -> Opened | None:
-        if device is None:
-            return None
-        try:
-            subscriber = Subscriber.of(viewer.user, device)
-            await self._ledger.settle(subscriber)
-            return await self._subscribers.open(subscriber, since=since, head=self._tail.head)
-        except SubscriberInvalid as error:
-            raise InvalidInput(str(error)) from error
-        except StreamsUnavailable as error:
-            if since is not None:
-                return None  # the client's own cursor is all that is needed to go on
-            raise Unavailable("Your position cannot be read now. Send 'since', or try again in a minute.") from error
-
-    def _enter(self, stream: LiveStream, opened: Opened | None) -> None:
         self._open.add(stream)
         self._of_user[stream.user] += 1
-        self._metrics.sse_connections_active.set(len(self._open))
         if opened:
-            # A newer stream of the same device takes over; one in another process learns it from its next receipt.
+            # A newer stream of the same device takes over; one in another process hears of it by a signal.
             if older := self._newest.get(opened.subscriber.name):
                 older.close(Closed.SUPERSEDED)
             self._newest[opened.subscriber.name] = stream
+        return stream
 
     def _leave(self, stream: LiveStream, opened: Opened | None) -> None:
+        stream.forget()
+        reason = stream.closed.value if stream.closed else "client"
+        self._metrics.sse_connections_closed_total.labels(reason=reason).inc()
         self._open.discard(stream)
         self._of_user[stream.user] -= 1
         if not self._of_user[stream.user]:
             del self._of_user[stream.user]
-        self._metrics.sse_connections_active.set(len(self._open))
         if opened and self._newest.get(opened.subscriber.name) is stream:
             del self._newest[opened.subscriber.name]
+
+    def _advise(self, _: Advice) -> None:
+        for stream in self._open:
+            stream.tell(NoticeKind.ADVICE)
+
+
+def _subscriber(viewer: Viewer, device: str) -> Subscriber:
+    try:
+        return Subscriber.of(viewer.user, device)
+    except SubscriberInvalid as error:
+        raise InvalidInput(str(error)) from error

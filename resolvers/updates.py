@@ -1,18 +1,17 @@
 """The stream by polling: what follows a cursor, page by page."""
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 from resolvers.activities import Activity, ActivityFilter
-from resolvers.events import Event, Gap, added, ahead
+from resolvers.events import Event, added, not_delivered
+from resolvers.gaps import Continuations
 from streams.cursor import Cursor
-from streams.entries import Log
 from streams.history import History
+from streams.pages import Pages
+from streams.poison import Poison
+from streams.steps import Lack, Missing
 from streams.tail import Tail
 
-T = TypeVar("T")
-
-PAGE = 500
 MOST_SCANNED = 10_000
 """Entries a poll looks at: a narrow filter over a long absence takes several polls, not one long one."""
 
@@ -30,38 +29,34 @@ class UpdatesPage:
 class Updates:
     """Reads the log forward for those who poll."""
 
-    def __init__(self, *, tail: Tail[Activity], history: History[Activity], log_of_record: Log[Activity]) -> None:
+    def __init__(
+        self, *, tail: Tail[Activity], history: History[Activity], continuations: Continuations, poison: Poison
+    ) -> None:
         self._tail = tail
         self._history = history
-        self._log = log_of_record
+        self._continuations = continuations
+        self._poison = poison
 
     async def since(self, cursor: Cursor, *, first: int, chosen: ActivityFilter) -> UpdatesPage:
         """Up to `first` matching events after `cursor`. Raises Unavailable when PostgreSQL is needed and away."""
-        if gap := await beyond_head(cursor, tail=self._tail, log_of_record=self._log):
-            return UpdatesPage((gap,), gap.cursor, gap.cursor, has_more=False)
-        events: list[Event] = []
+        start = await self._continuations.of_cursor(cursor, chosen=chosen, replayed=False)
+        events: list[Event] = [start.gap] if start.gap else []
+        cursor = start.cursor
+        pages = Pages(history=self._history, poison=self._poison)
         scanned = 0
         while len(events) < first and scanned < MOST_SCANNED:
-            entries = await self._history.after(cursor, PAGE)
-            if not entries:
-                break
-            for entry in entries:
-                scanned += 1
-                cursor = entry.cursor
-                if chosen.matches(entry.item):
-                    events.append(added(entry, attempt=1))
-                    if len(events) == first:
-                        break
+            if not pages:
+                await pages.turn(cursor, head=self._tail.head)
+                if not pages:
+                    break
+            at = pages.next()
+            scanned += 1
+            if isinstance(at, Cursor):
+                events.append(not_delivered(at, Missing(cursor, at, Lack.DEAD)))
+            elif at.cursor in self._poison:
+                events.append(not_delivered(at.cursor, Missing(at.prev, at.cursor, Lack.DEAD)))
+            elif chosen.matches(at.item):
+                events.append(added(at, attempt=1))
+            cursor = at if isinstance(at, Cursor) else at.cursor
         head = max(cursor, self._tail.head)
         return UpdatesPage(tuple(events), cursor, head, has_more=cursor < head)
-
-
-async def beyond_head(cursor: Cursor, *, tail: Tail[T], log_of_record: Log[T]) -> Gap | None:
-    """The gap of a cursor that the log has not reached, else None.
-
-    Another process may be a moment ahead of this one's tail, so PostgreSQL is asked before anybody is told to refetch.
-    """
-    if cursor <= tail.head:
-        return None
-    head = (await log_of_record.head()).cursor
-    return ahead(cursor, head) if cursor > head else None

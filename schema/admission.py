@@ -1,43 +1,98 @@
-"""How many streams a process, and a user of it, may have open; who comes beyond that is asked to come later."""
+"""How many streams may be open, and how fast they may be opened; who comes beyond that is asked to come later."""
 
-from dataclasses import dataclass
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from resolvers.identity import Viewer
-from resolvers.live import LiveFeed
 from schema.refusals import HttpRefusal
+from streams.connections import Connections
 from telemetry.metrics import Metrics
 
 TRY_AGAIN = timedelta(seconds=10)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Admission:
-    """Limits on open streams of this process. Streams that are open are never ended for it."""
+    """Limits on streams, checked before one starts. Streams that are open are never ended for them.
 
-    live: LiveFeed
+    `per_process` and `per_second` are this process's; `per_user` and those of `connections` hold for all processes
+    together, and for this one alone while Redis is away.
+    """
+
+    connections: Connections
     metrics: Metrics
     per_process: int
     per_user: int
+    per_second: int
+    _open: int = 0
+    _of_user: Counter[str] = field(default_factory=Counter)
+    _second: int = 0
+    _opened: int = 0
 
-    def admit(self, viewer: Viewer) -> None:
-        """Raise HttpRefusal, 503 when the process is full and 429 when the user is, before a stream starts."""
-        if self.live.open_streams() >= self.per_process:
-            self._count("process_limit")
-            raise HttpRefusal(
-                503,
-                "OVERLOADED",
-                "This server has all the streams it can hold. Poll, or try again.",
-                retry_after=TRY_AGAIN,
-            )
-        if self.live.open_streams(viewer.user) >= self.per_user:
-            self._count("user_limit")
-            raise HttpRefusal(
-                429,
-                "TOO_MANY_STREAMS",
-                f"You have {self.per_user} streams open here. Close one, or share one between your tabs.",
-                retry_after=TRY_AGAIN,
-            )
+    async def admit(self, viewer: Viewer) -> Callable[[], None]:
+        """Count a stream in; call what it returns when the stream is over.
 
-    def _count(self, reason: str) -> None:
-        self.metrics.sse_connections_refused_total.labels(reason=reason).inc()
+        Raises HttpRefusal: 503 when the process is full or busy, or all are; 429 when the user has or opens too many.
+        """
+        self._check_process()
+        user = viewer.user
+        if self._of_user[user] >= self.per_user:
+            raise self._refused("user_limit", TRY_AGAIN)
+        # Counted before Redis is asked, or a flood would pass while it answers.
+        self._enter(user)
+        try:
+            full = await self.connections.enter(user)
+        except BaseException:
+            self._leave(user)
+            raise
+        if full is not None:
+            self._leave(user)
+            raise self._refused(full.limit, full.wait)
+
+        def release() -> None:
+            self._leave(user)
+            self.connections.leave(user)
+
+        return release
+
+    def _check_process(self) -> None:
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._opened = second, 0
+        self._opened += 1
+        if self._open >= self.per_process:
+            raise self._refused("process_limit", TRY_AGAIN)
+        if self._opened > self.per_second:
+            raise self._refused("process_rate", timedelta(seconds=1))
+
+    def _enter(self, user: str) -> None:
+        self._open += 1
+        self._of_user[user] += 1
+        self._show()
+
+    def _leave(self, user: str) -> None:
+        self._open -= 1
+        self._of_user[user] -= 1
+        if self._of_user[user] <= 0:
+            del self._of_user[user]
+        self._show()
+
+    def _show(self) -> None:
+        self.metrics.sse_connections_active.set(self._open)
+        self.metrics.sse_users_active.set(len(self._of_user))
+
+    def _refused(self, limit: str, wait: timedelta) -> HttpRefusal:
+        self.metrics.sse_connections_refused_total.labels(reason=limit).inc()
+        sentences = {
+            "process_limit": "This server has all the streams it can hold. Poll, or try again.",
+            "process_rate": "Too many streams are being opened at once. Try again in a moment.",
+            "global_limit": "All streams are taken. Poll, or try again.",
+            "user_limit": f"You have {self.per_user} streams open. Close one, or share one between your tabs.",
+            "connect_rate": "You open streams too often. Wait, and back off between attempts.",
+        }
+        of_user = limit in {"user_limit", "connect_rate"}
+        code = {"user_limit": "TOO_MANY_STREAMS", "connect_rate": "TOO_MANY_CONNECTS"}.get(limit, "OVERLOADED")
+        return HttpRefusal(429 if of_user else 503, code, sentences[limit], retry_after=wait)

@@ -7,9 +7,11 @@ from strawberry.types import Info
 from resolvers.activities import Activity
 from resolvers.database.feed import StoredActivities
 from resolvers.database.reads import ReadMarks
+from resolvers.dead_letters import Settlements
 from resolvers.feed import Feed
 from resolvers.identity import Scope, Viewer
 from resolvers.live import LiveFeed
+from resolvers.stream import LiveStream
 from resolvers.updates import Updates
 from schema.acceptance import SentBytes
 from streams.entries import Log
@@ -23,6 +25,7 @@ class Services:
     feed: Feed
     stored: StoredActivities
     marks: ReadMarks
+    settlements: Settlements
     updates: Updates
     live: LiveFeed
     health: HealthSampler
@@ -33,7 +36,8 @@ class Services:
 class Context:
     """One operation's viewer and services.
 
-    `stream_cursor` becomes the SSE `id:` of the event yielded next; `sent` tells what the client's side has taken.
+    `stream_cursor` becomes the SSE `id:` of the event yielded next; `sent` tells what the client's side has taken;
+    `stream` is what a subscription yields from.
     """
 
     viewer: Viewer
@@ -42,6 +46,16 @@ class Context:
     last_event_id: str | None = None
     stream_cursor: str | None = field(default=None)
     sent: SentBytes | None = field(default=None)
+    stream: LiveStream | None = field(default=None)
+
+    def rendered(self, error: BaseException | None) -> bool:
+        """See `schema.view.StreamContext`. What a stream cannot show, it tries again, and then tells as a gap."""
+        if self.stream is None:
+            return True
+        self.stream.rendered()
+        if error is not None:
+            self.stream.broken(repr(error))
+        return error is None
 
 
 def allowed(info: Info[Context, None], scope: Scope) -> Context:

@@ -1,6 +1,7 @@
 """Events of the subscription, and of the poll that stands in for it."""
 
-from datetime import datetime
+import math
+from datetime import datetime, timedelta
 from typing import Self
 
 import strawberry
@@ -9,6 +10,7 @@ from resolvers import events as domain
 from schema.enums import GapReason, GapRecovery, NoticeKind
 from schema.objects import Activity, TransportAdvice
 from streams.cursor import Cursor
+from telemetry.advice import Advice
 
 
 @strawberry.interface(
@@ -54,25 +56,40 @@ class FeedGap(FeedEvent):
         )
 
 
+@strawberry.type(description="Activities that a FeedGap announced as missing. Merge them by their IDs.")
+class GapHealed(FeedEvent):
+    since: Cursor
+    through: Cursor
+    activities: list[Activity]
+
+    @classmethod
+    def of(cls, event: domain.Healed) -> Self:
+        return cls(
+            cursor=event.cursor,
+            since=event.since,
+            through=event.through,
+            activities=[Activity.of(activity) for activity in event.activities],
+        )
+
+
 @strawberry.type(description="A message from the server about the stream itself.")
 class StreamNotice(FeedEvent):
     kind: NoticeKind
     head: Cursor = strawberry.field(description="Where the log ends.")
     at: datetime = strawberry.field(description="The server's clock.")
     transport: TransportAdvice
-    retry_after_seconds: int | None
+    retry_after_seconds: int | None = strawberry.field(description="With CLOSING: when to connect again.")
     reauthenticate_by: datetime | None = strawberry.field(description="When the token of this stream expires.")
 
     @classmethod
     def of(cls, event: domain.Notice) -> Self:
-        closing = event.kind is NoticeKind.CLOSING
         return cls(
             cursor=event.cursor,
             kind=event.kind,
             head=event.head,
             at=event.at,
             transport=TransportAdvice.of(event.advice),
-            retry_after_seconds=int(event.advice.retry_after.total_seconds()) if closing else None,
+            retry_after_seconds=None if event.retry_after is None else math.ceil(event.retry_after.total_seconds()),
             reauthenticate_by=event.reauthenticate_by,
         )
 
@@ -84,5 +101,25 @@ def to_object(event: domain.Event) -> FeedEvent:
             return ActivityAdded.of(event)
         case domain.Gap():
             return FeedGap.of(event)
+        case domain.Healed():
+            return GapHealed.of(event)
         case domain.Notice():
             return StreamNotice.of(event)
+
+
+def closing_notice(advice: Advice, retry_after: timedelta | None) -> dict[str, object]:
+    """What a stream that is refused for now says instead of a status, to those who could not read a status.
+
+    It has no cursor: nothing of the log was looked at, and the client keeps its own.
+    """
+    return {
+        "__typename": "StreamNotice",
+        "kind": domain.NoticeKind.CLOSING.value,
+        "retryAfterSeconds": math.ceil(retry_after.total_seconds()) if retry_after else None,
+        "transport": {
+            "mode": advice.mode.value,
+            "reason": advice.reason,
+            "pollIntervalSeconds": int(advice.poll_interval.total_seconds()),
+            "jitterSeconds": int(advice.jitter.total_seconds()),
+        },
+    }

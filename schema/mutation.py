@@ -13,6 +13,7 @@ from resolvers.errors import CursorFromTheFuture, InvalidInput
 from resolvers.identity import Scope
 from resolvers.publishing import publish_activity
 from schema.context import Context, allowed
+from schema.dead_letters import DeadLetterPayload, to_payload
 from schema.enums import ActivityType
 from schema.objects import MOST_IDS, Activity, FeedEdge, ReadState, to_id
 from streams.cursor import Cursor
@@ -48,6 +49,22 @@ class ActivityRefused:
 
 PublishActivityPayload = Annotated[
     PublishedActivity | ActivityRefused, strawberry.union("PublishActivityPayload", description="One of the two.")
+]
+
+
+@strawberry.type(description="Where the device stands now.")
+class Acknowledged:
+    position: Cursor
+    pending: int = strawberry.field(description="Activities handed over to it before and still not confirmed.")
+
+
+@strawberry.type(description="Nothing was confirmed, and why.")
+class AcknowledgeRefused:
+    message: str
+
+
+AcknowledgePayload = Annotated[
+    Acknowledged | AcknowledgeRefused, strawberry.union("AcknowledgePayload", description="One of the two.")
 ]
 
 
@@ -101,3 +118,30 @@ class Mutation:
         except InvalidInput as error:
             return ActivityRefused(message=str(error))
         return PublishedActivity(activity=Activity.of(activity))
+
+    @strawberry.mutation(
+        description="For `confirm: CLIENT`: the device has everything up to a cursor. Doing it again changes nothing."
+    )
+    async def acknowledge(
+        self, info: Info[Context, None], through: Cursor, subscriber: strawberry.ID
+    ) -> AcknowledgePayload:
+        context = allowed(info, Scope.READ)
+        done = await context.services.live.acknowledge(context.viewer, device=subscriber, through=through)
+        if done is None:
+            return AcknowledgeRefused(message="This device has never been connected: subscribe first.")
+        return Acknowledged(position=done.position, pending=done.pending)
+
+    @strawberry.mutation(
+        description=(
+            "Deliver a dead letter after all, as GapHealed: at once to a device that is connected, else when it comes"
+            " back. Scope ops."
+        )
+    )
+    async def redrive_dead_letter(self, info: Info[Context, None], id: strawberry.ID) -> DeadLetterPayload:  # noqa: A002 - GraphQL
+        settlements = allowed(info, Scope.OPS).services.settlements
+        return to_payload(await settlements.redrive(to_id(id, of="id")))
+
+    @strawberry.mutation(description="Leave a dead letter undelivered for good. Scope ops.")
+    async def discard_dead_letter(self, info: Info[Context, None], id: strawberry.ID) -> DeadLetterPayload:  # noqa: A002 - GraphQL
+        settlements = allowed(info, Scope.OPS).services.settlements
+        return to_payload(await settlements.discard(to_id(id, of="id")))

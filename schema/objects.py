@@ -15,6 +15,7 @@ from resolvers.feed import Page, page_cursor
 from schema.enums import ActivityType, FeedSource, Transport
 from streams.cursor import Cursor
 from telemetry import health
+from telemetry.advice import Advice
 
 MOST_IDS = 500
 
@@ -178,7 +179,7 @@ class TransportAdvice:
     retry_after_seconds: int = strawberry.field(description="Do not try a stream again before this.")
 
     @classmethod
-    def of(cls, advice: health.Advice) -> Self:
+    def of(cls, advice: Advice) -> Self:
         return cls(
             mode=advice.mode,
             reason=advice.reason,
@@ -188,20 +189,58 @@ class TransportAdvice:
         )
 
 
+@strawberry.type(description="Activities handed over and not confirmed, of all subscribers, in Redis' PEL.")
+class PelHealth:
+    total_pending: int
+    oldest_age: float = strawberry.field(description="Seconds that the oldest has been pending; 0 if none is.")
+    consumers: int = strawberry.field(description="Subscribers that have any.")
+
+
+@strawberry.type(description="Live deliveries of this process in the last five minutes.")
+class DeliveryHealth:
+    samples: int
+    p50_ms: float | None = strawberry.field(description="Milliseconds from creation to the client's connection.")
+    p95_ms: float | None
+    p99_ms: float | None
+    success_rate: float = strawberry.field(description="0 to 1.")
+
+
 @strawberry.type(description="What the server knows of itself, sampled once a second.")
 class Health:
     healthy: bool
     redis: bool
     database: bool
+    pel: PelHealth
+    delivery: DeliveryHealth
+    alarms: list[str] = strawberry.field(description="What else operators should know, in sentences.")
     recommendation: Transport = strawberry.field(description="The same as transport.mode.")
     transport: TransportAdvice
 
     @classmethod
     def of(cls, sample: health.Health) -> Self:
+        pel, delivery = sample.pel, sample.delivery
         return cls(
             healthy=sample.healthy,
             redis=sample.redis,
             database=sample.database,
+            pel=PelHealth(
+                total_pending=pel.total,
+                oldest_age=pel.oldest.total_seconds(),
+                consumers=pel.subscribers,
+            ),
+            delivery=DeliveryHealth(
+                samples=delivery.samples,
+                p50_ms=_finite(delivery.p50_ms),
+                p95_ms=_finite(delivery.p95_ms),
+                p99_ms=_finite(delivery.p99_ms),
+                success_rate=delivery.success,
+            ),
+            alarms=list(sample.alarms),
             recommendation=sample.advice.mode,
             transport=TransportAdvice.of(sample.advice),
         )
+
+
+def _finite(bound: float | None) -> float | None:
+    """GraphQL's Float knows no infinity: beyond the last bound, a minute, it says an hour."""
+    return None if bound is None else min(bound, 3_600_000.0)

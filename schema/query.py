@@ -10,6 +10,8 @@ from resolvers.errors import InvalidInput
 from resolvers.identity import Scope
 from resolvers.updates import UpdatesPage
 from schema.context import Context, allowed
+from schema.dead_letters import DeadLetterConnection
+from schema.enums import LetterState
 from schema.events import FeedEvent, to_object
 from schema.objects import (
     Activity,
@@ -91,6 +93,19 @@ class Query:
         context = allowed(info, Scope.READ)
         found = await context.services.stored.find(ActivityId(to_id(id, of="id")))
         return Activity.of(found) if found else None
+
+    @strawberry.field(description="Activities that could not be delivered, newest first. Scope ops.")
+    async def dead_letters(
+        self,
+        info: Info[Context, None],
+        first: First = 50,
+        after: str | None = None,
+        state: LetterState | None = None,
+    ) -> DeadLetterConnection:
+        context = allowed(info, Scope.OPS)
+        before = to_id(after, of="after") if after is not None else None
+        page = await context.services.settlements.page(first=checked(first), before=before, state=state)
+        return DeadLetterConnection.of(page, after=after)
 
     @strawberry.field(description="How the server is, and which transport it advises.")
     async def health(self, info: Info[Context, None]) -> Health:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from datetime import timedelta
 
@@ -38,8 +38,13 @@ class SseResponse:
         name: str,
         heartbeat: timedelta,
         stalled: timedelta = timedelta(seconds=10),
+        over: Callable[[], None] = lambda: None,
     ) -> None:
-        """`heartbeat` is the longest silence; a connection that takes nothing for `stalled` is cut."""
+        """`heartbeat` is the longest silence; a connection that takes nothing for `stalled` is cut.
+
+        `over` is called once, when all is cleaned up.
+        """
+        self._over = over
         self._opening = opening
         self._chunks = chunks
         self._streams = streams
@@ -63,8 +68,11 @@ class SseResponse:
             stream.add_done_callback(self._wake)
             left = await self._watch(receive, send, stream)
         finally:
-            if stream is not None:
-                await self._streams.stop(stream)
+            try:
+                if stream is not None:
+                    await self._streams.stop(stream)
+            finally:
+                self._over()
         if not left:
             await self._end(send)
 

@@ -7,7 +7,9 @@ import strawberry
 from strawberry.types import Info
 
 from resolvers.identity import Scope
+from schema import incidents
 from schema.context import Context, allowed
+from schema.enums import Confirmation
 from schema.events import FeedEvent, to_object
 from schema.objects import ActivityFilter, to_filter
 from schema.refusals import StreamEnded
@@ -20,7 +22,8 @@ class Subscription:
     @strawberry.subscription(
         description=(
             "Every matching activity, in order: after `since`, or where the device `subscriber` left off, or from now."
-            " Keep the cursor of the last event; on reconnecting send it as `since`."
+            " Keep the cursor of the last event; on reconnecting send it as `since`. With `confirm: CLIENT` an activity"
+            " counts as delivered when the device says so by `acknowledge`; else it comes again after a minute."
         )
     )
     async def activity_added(
@@ -29,6 +32,7 @@ class Subscription:
         since: Cursor | None = None,
         filter: ActivityFilter | None = None,  # noqa: A002 - a GraphQL argument
         subscriber: strawberry.ID | None = None,
+        confirm: Confirmation = Confirmation.SOCKET,
     ) -> AsyncIterator[FeedEvent]:
         context = allowed(info, Scope.READ)
         if context.last_event_id:
@@ -41,11 +45,19 @@ class Subscription:
                 chosen=to_filter(filter),
                 device=subscriber,
                 acceptance=context.sent,
+                confirmation=confirm,
             ) as stream,
             aclosing(stream.events()) as events,
         ):
+            context.stream = stream
             async for event in events:
                 context.stream_cursor = str(event.cursor)
-                yield to_object(event)
+                try:
+                    shown = to_object(event)
+                except Exception as error:  # noqa: BLE001 - recorded; the stream tries again, then tells it as a gap
+                    incidents.record(error, during="activityAdded")
+                    context.rendered(error)
+                else:
+                    yield shown
             # The server ended it: no `complete`, so the client reconnects and resumes.
             raise StreamEnded(str(stream.closed))

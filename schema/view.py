@@ -20,7 +20,7 @@ from schema.acceptance import SentBytes
 from schema.executable import ExecutableSchema
 from schema.refusals import HttpRefusal
 from schema.requests import Operation, read_operation
-from schema.results import Verdict, http_status, judge, to_payload
+from schema.results import Verdict, http_status, is_internal, judge, to_payload, underlying
 from schema.sse_response import SseResponse
 from schema.streams import OpenStreams
 
@@ -33,6 +33,10 @@ class StreamContext(Protocol):
 
     stream_cursor: str | None
     sent: SentBytes | None
+
+    def rendered(self, error: BaseException | None, /) -> bool:
+        """The event that was yielded last is rendered, or could not be. False: do not send it."""
+        ...
 
 
 ViewerT = TypeVar("ViewerT")
@@ -59,7 +63,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         authenticate: Callable[[Request], Awaitable[ViewerT]],
         make_context: Callable[[Request, ViewerT], Awaitable[ContextT]],
         explorer: Callable[[Request], Awaitable[Response]],
-        admit: Callable[[ViewerT], None] = lambda _: None,
+        admit: Callable[[ViewerT], Awaitable[Callable[[], None]]] | None = None,
         streams: OpenStreams,
         heartbeat: timedelta = timedelta(seconds=10),
         stalled: timedelta = timedelta(seconds=10),
@@ -114,12 +118,15 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
                 "This server is shutting down: connect again after the given delay.",
                 retry_after=self._delay(),
             )
-        if kind is OperationType.SUBSCRIPTION:
-            self._admit(viewer)
-        context = await self._make_context(request, viewer)
+        release = await self._admit(viewer) if self._admit and kind is OperationType.SUBSCRIPTION else _nothing
+        try:
+            context = await self._make_context(request, viewer)
+        except BaseException:
+            release()
+            raise
         if media_type == EVENT_STREAM:
             context.sent = SentBytes.of(request.scope)
-            return self._stream(operation, kind, context, context.sent)
+            return self._stream(operation, kind, context, context.sent, release)
         result = await self._execute(operation, context)
         return _json(to_payload(result), http_status(result, media_type), media_type)
 
@@ -133,7 +140,14 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
             allowed_operation_types=(OperationType.QUERY, OperationType.MUTATION),
         )
 
-    def _stream(self, operation: Operation, kind: OperationType | None, context: ContextT, sent: SentBytes) -> ASGIApp:
+    def _stream(
+        self,
+        operation: Operation,
+        kind: OperationType | None,
+        context: ContextT,
+        sent: SentBytes,
+        over: Callable[[], None],
+    ) -> ASGIApp:
         if kind is OperationType.SUBSCRIPTION:
             chunks = self._subscription(operation, context)
         else:
@@ -146,6 +160,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
             name=f"stream of {operation.name or 'an unnamed operation'}",
             heartbeat=self._heartbeat,
             stalled=self._stalled,
+            over=over,
         )
 
     async def _single_result(self, operation: Operation, context: ContextT) -> AsyncGenerator[bytes, None]:
@@ -166,7 +181,9 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
                 if verdict is Verdict.BROKEN:
                     yield sse.encode_comment("; ".join(error.message for error in result.errors))
                     return
-                yield sse.encode_event(result, context.stream_cursor)
+                frame, error = _render(result, context.stream_cursor)
+                if context.rendered(error):
+                    yield frame
                 if verdict is Verdict.LAST:
                     break
         yield sse.COMPLETE
@@ -189,6 +206,20 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
 
     def _delay(self, at_least: timedelta | None = None) -> timedelta:
         return (self._retry if at_least is None else at_least) + self._retry * self._jitter()
+
+
+def _nothing() -> None:
+    """What is to be done after an operation that nobody counts."""
+
+
+def _render(result: ExecutionResult, cursor: str | None) -> tuple[bytes, BaseException | None]:
+    """The event's bytes, and what went wrong in making them."""
+    broken = next((underlying(error) for error in result.errors or () if is_internal(error)), None)
+    try:
+        return sse.encode_event(result, cursor), broken
+    except (TypeError, ValueError) as error:
+        incidents.record(error, during="encoding an event")
+        return b"", error
 
 
 def _media_type(accept: str | None, kind: OperationType | None) -> str:

@@ -51,12 +51,15 @@ async def translated(doing: str) -> AsyncIterator[None]:
 
 
 class Script:
-    """A Lua script of ours, sent by its hash, and whole when the server does not know it (yet, or after a restart)."""
+    """A Lua script of ours, sent by its hash, and whole when the server does not know it (yet, or after a restart).
+
+    Every script begins with what `common.lua` defines.
+    """
 
     def __init__(self, redis: "Redis", name: str) -> None:
         self._redis = redis
         self._name = name
-        self._source = (_LUA / f"{name}.lua").read_text(encoding="utf-8")
+        self._source = "".join((_LUA / f"{part}.lua").read_text(encoding="utf-8") for part in ("common", name))
         self._sha = redis.register_script(self._source).sha
 
     async def __call__(self, *, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:  # noqa: ANN401 - Lua's

@@ -2,238 +2,301 @@
 
 import asyncio
 import contextlib
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from enum import Enum, auto
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from streams.cursor import Cursor
 from streams.entries import Entry
-from streams.history import History
-from streams.ledger import Ledger, Receipt
-from streams.subscribers import Opened, Pending
-from streams.tail import Tail
+from streams.errors import StreamsUnavailable
+from streams.in_flight import MOST_HELD, Fate, InFlight
+from streams.line import Line
+from streams.mailbox import Mailbox
+from streams.pages import Pages
+from streams.receipts import Refusal
+from streams.shared import Shared
+from streams.steps import Acceptance, Bookmark, Closed, Confirmation, Delivery, Lack, Missing, Note, Step, TakenAtOnce
+from streams.subscribers import Opened
 
 T = TypeVar("T")
 
-PAGE = 100
-"""Entries looked at between two chances for others: under a millisecond of matching."""
 ASK_AGAIN = 0.1
 """Seconds until a connection is asked again what it has taken; on loopback and in cities it is milliseconds."""
-MOST_HANDED_OVER = 1_000
-"""Deliveries that become pending when a stream ends; of more, the position stays before the first, as after a crash."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery(Generic[T]):
-    """An entry handed over. `attempt` is 1 the first time; `live` when it was not waited for."""
-
-    entry: Entry[T]
-    attempt: int
-    live: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Bookmark:
-    """Nothing to deliver: this stream has come to `position`, and the log ends at `head`."""
-
-    position: Cursor
-    head: Cursor
-
-
-class Acceptance(Protocol):
-    """What became of the bytes that deliveries were turned into, counted from the beginning of the stream."""
-
-    def sent(self) -> int:
-        """Bytes given to the connection so far."""
-        ...
-
-    def taken(self) -> int:
-        """How many of them the client's side has for certain."""
-        ...
-
-
-class TakenAtOnce:
-    """Acceptance where nothing is known of a connection: what was given was taken."""
-
-    def sent(self) -> int:
-        """Nothing is counted."""
-        return 0
-
-    def taken(self) -> int:
-        """Nothing is waiting."""
-        return 0
-
-
-@dataclass(frozen=True, slots=True)
-class Given(Generic[T]):
-    """A delivery whose bytes were sent, all of them before offset `through`. `before` was the position until then."""
-
-    delivery: Delivery[T]
-    through: int
-    before: Cursor
-
-
-class Closed(Enum):
-    """Why a stream ends before its client leaves."""
-
-    DRAINING = auto()
-    SUPERSEDED = auto()
+ASK_SOON = 0.005
+"""The same when nothing more is handed over before something is taken."""
+LOOK_AGAIN = 1.0
+"""Seconds until it is looked again whether another process has given entries up, or the client is overdue."""
+STALLED = timedelta(seconds=10)
 
 
 class Consumer(Generic[T]):
     """Drives one subscription: `async with consumer: async for step in consumer`.
 
-    Yields every matching entry after the starting position, in cursor order, pending ones first with their attempt, and
-    a bookmark when the time has come. A delivery is confirmed when `acceptance` says that the client's side has taken
-    its bytes. What was given and is not confirmed when the block ends goes to the subscriber's PEL, and the
-    subscriber's next stream starts with it.
+    Yields every matching entry after the starting position, in cursor order, pending ones first with their attempt;
+    what cannot be delivered as `Missing`; and a bookmark when the time has come. A delivery is confirmed when
+    `acceptance` says that the client's side has taken its bytes, or, for `Confirmation.CLIENT`, when the client says
+    so. What is not confirmed when the block ends goes to the subscriber's PEL, and its next stream starts with it.
     """
 
     def __init__(
         self,
         *,
-        tail: Tail[T],
-        history: History[T],
-        ledger: Ledger,
+        shared: Shared[T],
         start: Cursor,
         opened: Opened | None,
+        since: Cursor | None = None,
         matches: Callable[[T], bool],
         acceptance: Acceptance | None = None,
+        confirmation: Confirmation = Confirmation.SOCKET,
         bookmark_every: timedelta = timedelta(seconds=10),
     ) -> None:
-        """`opened` is None for a client without a device ID: only its own cursor remembers where it is."""
-        self._tail = tail
-        self._history = history
-        self._ledger = ledger
+        """`opened` is None for a client without a device ID: only its own cursor, `since`, remembers where it is."""
+        self._shared = shared
         self._opened = opened
         self._matches = matches
         self._acceptance = acceptance or TakenAtOnce()
+        self._by_client = confirmation is Confirmation.CLIENT
         self._clock = asyncio.get_running_loop().time
         self._bookmark_every = bookmark_every.total_seconds()
         self._next_bookmark = self._clock() + self._bookmark_every
         self._wake = asyncio.Event()
-        self._pending = deque(opened.pending if opened else ())
-        self._attempts: dict[Cursor, int] = {}
-        self._page: deque[Entry[T]] = deque()
+        self._pages = Pages(history=shared.history, poison=shared.dead_letters.poison)
+        self._notes: deque[Note] = deque()
         self._live = False
-        self._in_flight: Delivery[T] | None = None
-        self._given: deque[Given[T]] = deque()
         self._stop_listening: Callable[[], None] | None = None
-        self.position = start
+        self.books = InFlight(
+            position=start,
+            opened=opened,
+            process=shared.processes.name,
+            flow=shared.flow,
+            wall_ms=lambda: time.time_ns() // 1_000_000,
+        )
+        self._line = Line(books=self.books, processes=shared.processes)
+        self._line.join(opened.pending if opened else (), since=since)
+        self._look_at = self._clock() + LOOK_AGAIN
+        self._mail = Mailbox(
+            history=shared.history,
+            dead_letters=shared.dead_letters,
+            words=opened.mail if opened else (),
+            matches=matches,
+        )
         self.closed: Closed | None = None
 
     async def __aenter__(self) -> Self:
-        self._stop_listening = self._tail.listen(self._wake.set)
+        self._stop_listening = self._shared.tail.listen(self._wake.set)
+        self._shared.flow.streams.add(self.books)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._stop_listening:
             self._stop_listening()
         self._accept()
-        left = [given.delivery for given in self._given] + ([self._in_flight] if self._in_flight else [])
-        if left and len(left) <= MOST_HANDED_OVER:
-            self._record(handed_over=left)
-        self._given.clear()
-        self._in_flight = None
+        self.books.end(self._clock())
+        self._shared.flow.streams.discard(self.books)
+        self._record(ended=True)
+
+    @property
+    def epoch(self) -> int:
+        """Of the subscriber's streams, the one with the highest counts; 0 without a device ID."""
+        return self._opened.epoch if self._opened else 0
+
+    @property
+    def position(self) -> Cursor:
+        """How far this stream has come."""
+        return self.books.position
 
     @property
     def head(self) -> Cursor:
         """Where the log ends, as far as this process knows; never before `position`."""
-        return max(self.position, self._tail.head)
+        return max(self.position, self._shared.tail.head)
 
     def close(self, reason: Closed) -> None:
         """Have the iteration end as soon as what is in flight is taken."""
         self.closed = self.closed or reason
         self._wake.set()
 
-    def __aiter__(self) -> Self:
+    def say(self, what: object) -> None:
+        """Have `what` yielded, as a Note, before anything else."""
+        self._notes.append(Note(what))
+        self._wake.set()
+
+    def acknowledge(self, through: Cursor) -> None:
+        """The client says that it has everything up to `through`."""
+        self.books.acknowledged(through, self._clock())
+        self._line.acknowledged(through)
+        self._record()
+        self._wake.set()
+
+    def look_again(self) -> None:
+        """Another process has given entries of this subscriber up."""
+        self._look_at = 0.0
+        self._wake.set()
+
+    def deliver_mail(self, word: str) -> None:
+        """There is mail for this subscriber."""
+        self._mail.put(word)
+        self._wake.set()
+
+    def __aiter__(self) -> AsyncIterator[Step[T]]:
         return self
 
-    async def __anext__(self) -> Delivery[T] | Bookmark:
+    async def __anext__(self) -> Step[T]:
         """Raises StopAsyncIteration when closed, and what the log raises when only it has what comes next."""
-        self._resumed()
+        # Whoever drives this asks for the next step after sending the one before.
+        sent = self._acceptance.sent()
+        self.books.sent(sent, self._clock())
+        self._mail.sent(sent)
         while self.closed is None:
             self._accept()
-            if self._pending:
-                step: Delivery[T] | Bookmark | None = await self._again(self._pending.popleft())
-            elif self._page:
-                step = self._first_time(self._page.popleft())
-            elif self._clock() >= self._next_bookmark:
-                step = self._bookmark()
-            else:
-                step = None
-                await self._turn_page()
-            if isinstance(step, Delivery):
-                self._in_flight = step
+            step = await self._next()
             if step is not None:
                 return step
         raise StopAsyncIteration
 
-    async def _again(self, pending: Pending) -> Delivery[T] | None:
-        if pending.cursor > self.position:
-            # The client went back to an older cursor of its own: this entry comes again in its place.
-            self._attempts[pending.cursor] = pending.deliveries
-            return None
-        entry = await self._history.at(pending.cursor)
-        if entry is None or not self._matches(entry.item):
-            self._record(confirmed=pending.cursor)
-            return None
-        return Delivery(entry, pending.deliveries + 1, live=False)
+    async def _next(self) -> Step[T] | None:
+        if self._notes:
+            return self._notes.popleft()
+        if step := await self._mail.open():
+            return step
+        if len(self.books.given) >= MOST_HELD:
+            await self._wait(LOOK_AGAIN if self._by_client else ASK_SOON)
+        elif self.books.again or self._line.claimable or self._pages:
+            return await self._entry()
+        elif self._clock() >= self._next_bookmark:
+            self._next_bookmark = self._clock() + self._bookmark_every
+            return Bookmark(self.position, self.head)
+        else:
+            await self._turn_page()
+        return None
 
-    def _first_time(self, entry: Entry[T]) -> Delivery[T] | None:
+    async def _entry(self) -> Step[T] | None:
+        """What is overdue, then what is pending, then what comes next in the log."""
+        if self.books.again:
+            given = self.books.again.popleft()
+            return await self._once_more(given.cursor, given.attempt + 1)
+        if self._line.claimable:
+            return await self._claim()
+        return await self._first_time(self._pages.next())
+
+    async def _claim(self) -> Step[T] | None:
+        pending = self._line.claimable.popleft()
+        entry = await self._shared.history.at(pending.cursor)
+        if entry is not None and not self._matches(entry.item):
+            self.books.forget(pending.cursor)  # the subscriber has another filter now
+            self._record()
+            return None
+        self._shared.flow.adopted += 1
+        return await self._once_more(pending.cursor, pending.deliveries + 1)
+
+    async def _once_more(self, cursor: Cursor, attempt: int) -> Step[T]:
+        entry = await self._shared.history.at(cursor)
+        if entry is None:
+            return self._gap(cursor, cursor, Lack.GONE, attempt)
+        return await self._hand_over(entry, attempt, live=False)
+
+    async def _first_time(self, entry: Entry[T] | Cursor) -> Step[T] | None:
+        if isinstance(entry, Cursor):  # a place in the stream that nobody can read
+            self._shared.flow.matched += 1
+            return self._gap(self.position, entry, Lack.DEAD, 1)
         if not self._matches(entry.item):
-            self.position = entry.cursor
+            self.books.position = entry.cursor
             return None
-        return Delivery(entry, self._attempts.pop(entry.cursor, 0) + 1, live=self._live)
+        self._shared.flow.matched += 1
+        return await self._hand_over(entry, self._line.deliveries(entry.cursor) + 1, live=self._live)
 
-    def _bookmark(self) -> Bookmark:
-        self._next_bookmark = self._clock() + self._bookmark_every
-        return Bookmark(self.position, self.head)
+    async def _hand_over(self, entry: Entry[T], attempt: int, *, live: bool) -> Step[T]:
+        if entry.cursor in self._shared.dead_letters.poison:
+            return self._gap(entry.prev, entry.cursor, Lack.DEAD, attempt)
+        if await self._given_up(entry, attempt):
+            self._mail.telling(f"dead:{entry.cursor}")
+            return Missing(entry.prev, entry.cursor, Lack.DEAD)
+        self.books.take(entry.cursor, attempt=attempt, fate=Fate.DELIVERED, now=self._clock())
+        if attempt > 1:
+            self._record()  # it is claimed, and Redis counts the hand-over
+        return Delivery(entry, attempt, live)
+
+    def _gap(self, since: Cursor, through: Cursor, lack: Lack, attempt: int) -> Missing:
+        self.books.take(through, attempt=attempt, fate=Fate.GAPPED, now=self._clock())
+        return Missing(since, through, lack)
+
+    async def condemn(self, delivery: Delivery[T], error: str) -> Missing | None:
+        """The delivery yielded last cannot be shown to anybody: what to tell instead of it.
+
+        None, and the stream closed, if it could not be given up.
+        """
+        entry = delivery.entry
+        letters = self._shared.dead_letters
+        if not await letters.condemn(entry.cursor, entry.activity_id, error, attempts=delivery.attempt):
+            self.close(Closed.HALTED)
+            return None
+        self.books.gapped()
+        return Missing(entry.prev, entry.cursor, Lack.DEAD)
+
+    async def _given_up(self, entry: Entry[T], attempt: int) -> bool:
+        """Whether it failed too often for this subscriber, and is with the dead letters now."""
+        suspect, opened = self.books.suspect, self._opened
+        if suspect is None or opened is None or suspect.cursor != entry.cursor:
+            return False
+        if suspect.attempts < self._shared.most_attempts:
+            return False
+        letters = self._shared.dead_letters
+        if not await letters.bury(opened.subscriber, entry, suspect, attempts=attempt - 1):
+            return False
+        self.books.buried(entry.cursor)
+        return True
 
     async def _turn_page(self) -> None:
         self._wake.clear()
-        self._page.extend(await self._history.after(self.position, PAGE))
-        if self._page:
+        if self._live and self.position < self._shared.tail.ring.floor:
+            self.close(Closed.LAGGING)
+            return
+        if self._line.elsewhere and self._clock() >= self._look_at:
+            await self._look_elsewhere()
+        await self._pages.turn(self.position, head=self.head)
+        self._record()
+        if self._pages or self._line.claimable:
             return
         self._live = True
-        self._record()
-        longest = self._next_bookmark - self._clock()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(min(longest, ASK_AGAIN) if self._given else longest, 0)):
-                await self._wake.wait()
+        await self._wait(ASK_AGAIN if self.books.given and not self._by_client else LOOK_AGAIN)
 
-    def _resumed(self) -> None:
-        """The delivery that was yielded last has been sent: whoever drives this asks for the next one after sending."""
-        delivery, self._in_flight = self._in_flight, None
-        if delivery is not None:
-            self._given.append(Given(delivery, self._acceptance.sent(), self.position))
-            self.position = max(self.position, delivery.entry.cursor)
+    async def _wait(self, seconds: float) -> None:
+        """Until something happens, a bookmark is due, or, with anything to look after, for `seconds`."""
+        longest = max(self._next_bookmark - self._clock(), 0)
+        if self.books.given or self._line.elsewhere:
+            longest = min(longest, seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(longest):
+                await self._wake.wait()
+        self._wake.clear()
+
+    async def _look_elsewhere(self) -> None:
+        """Claim what another process has given up since, or has left idle."""
+        self._look_at = self._clock() + LOOK_AGAIN
+        if self._opened is not None:
+            with contextlib.suppress(StreamsUnavailable):
+                self._line.shown(await self._shared.subscribers.pending(self._opened.subscriber))
 
     def _accept(self) -> None:
         """Confirm what the client's side has taken by now."""
-        taken = self._acceptance.taken() if self._given else 0
-        while self._given and self._given[0].through <= taken:
-            delivery = self._given.popleft().delivery
-            if delivery.attempt > 1:
-                self._record(confirmed=delivery.entry.cursor)
-            elif not self._given and not self._page:
-                self._record()
+        now = self._clock()
+        taken = self._acceptance.taken()
+        told = self._mail.taken(taken)
+        self.books.news.mail |= told
+        if self._by_client:
+            changed = self.books.overdue(now)
+        else:
+            changed = self.books.taken(taken, now)
+            if self.books.given and now - self.books.progress_at > STALLED.total_seconds():
+                self._shared.flow.failures["stalled"] += 1
+                self.close(Closed.STALLED)
+        if told or (changed and not self._pages):
+            self._record()
 
-    def _record(self, *, confirmed: Cursor | None = None, handed_over: Sequence[Delivery[T]] = ()) -> None:
-        if self._opened is None:
-            return
-        # All before the first delivery that is not confirmed is settled.
-        settled = self._given[0].before if self._given else self.position
-        receipt = Receipt(self._opened.subscriber, self._opened.epoch, self._superseded, settled)
-        if confirmed is not None:
-            receipt.confirmed.add(confirmed)
-        for delivery in handed_over:
-            receipt.position = max(self.position, delivery.entry.cursor)
-            receipt.handed_over[delivery.entry.cursor] = delivery.attempt
-        self._ledger.record(receipt)
+    def _record(self, *, ended: bool = False) -> None:
+        if receipt := self.books.receipt(self._refused, ended=ended):
+            self._shared.ledger.record(receipt)
 
-    def _superseded(self) -> None:
-        self.close(Closed.SUPERSEDED)
+    def _refused(self, reason: Refusal) -> None:
+        self.close(Closed.SUPERSEDED if reason is Refusal.SUPERSEDED else Closed.REWOUND)

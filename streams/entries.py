@@ -36,6 +36,19 @@ class Head:
     n: int
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A cursor seen from the log: cursor and `n` of the last entry at or before it (0: none), and whether it is that.
+
+    `start` is the place before the oldest entry that the log still has (`START` while nothing was removed).
+    """
+
+    at: Cursor
+    n: int
+    exact: bool
+    start: Cursor
+
+
 class Log(Protocol[T]):
     """What this floor needs of the log of record. Every method raises LogUnavailable-like errors of its own."""
 
@@ -49,6 +62,10 @@ class Log(Protocol[T]):
 
     async def at(self, cursor: Cursor) -> Entry[T] | None:
         """The entry with that cursor; None when the log has none."""
+        ...
+
+    async def place(self, cursor: Cursor) -> Place:
+        """Where a cursor lies."""
         ...
 
     async def floor(self, *, since: Cursor, at_most: int) -> Cursor:
@@ -66,16 +83,6 @@ class SequencedLog(Log[T], Protocol[T]):
     async def raise_head(self, cursor: Cursor) -> None:
         """Continue after `cursor`: Redis has seen more than PostgreSQL remembers."""
         ...
-
-
-def stream_key(shard: int = 0) -> str:
-    """The stream's key. The braces keep everything of a shard in one slot of a Redis Cluster."""
-    return f"{{activities:{shard}}}:stream"
-
-
-def positions_key(shard: int = 0) -> str:
-    """The hash of subscribers' positions beside the stream."""
-    return f"{{activities:{shard}}}:positions"
 
 
 def to_fields(entry: Entry[T]) -> list[str | bytes]:

@@ -8,8 +8,9 @@ from redis.asyncio import Redis
 
 from streams.connection import translated
 from streams.cursor import Cursor
-from streams.entries import Entry, Log, from_fields, stream_key
+from streams.entries import Entry, Log, from_fields
 from streams.errors import EntryUnreadable, StreamsUnavailable
+from streams.keys import Keys
 from streams.tail import Tail
 
 log = logging.getLogger("divisionbell.streams")
@@ -36,7 +37,7 @@ class History(Generic[T]):
         self._redis = redis
         self._log = log_of_record
         self._decode = decode
-        self._key = stream_key(shard)
+        self._key = Keys(shard).stream
 
     async def after(self, cursor: Cursor, limit: int) -> Sequence[Entry[T]]:
         """Up to `limit` entries that follow `cursor`, in order, without holes; empty at the tail's head.

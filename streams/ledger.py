@@ -3,16 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import timedelta
 
 from redis.asyncio import Redis
 
+from streams.checkpoints import Checkpoint, Checkpoints
 from streams.connection import Script
-from streams.cursor import START, Cursor
-from streams.entries import positions_key, stream_key
 from streams.errors import StreamsUnavailable
+from streams.keys import Keys
+from streams.receipts import Receipt, Refusal
 from streams.subscribers import Subscriber
 from telemetry.metrics import Metrics
 
@@ -20,45 +20,12 @@ log = logging.getLogger("divisionbell.streams")
 
 BATCH = 250
 """Subscribers a script call: 0.1 to 2 ms of Redis' one thread."""
+MOST_ENTRIES = 5_000
+"""And as many single entries: about 20 ms."""
 SHORTEST_PAUSE = timedelta(milliseconds=50)
 LONGEST_PAUSE = timedelta(seconds=2)
 SHARE_OF_REDIS = 0.1
 """A flush that took t seconds is followed by a pause of t / 0.1: receipts never take more than a tenth of Redis."""
-RELEASED = "released"
-"""Owner of entries whose stream ended in order: the next stream of the subscriber takes them at once."""
-
-
-@dataclass(slots=True)
-class Receipt:
-    """What is not yet written for one subscriber's stream; at most a stream's in-flight entries long."""
-
-    subscriber: Subscriber
-    epoch: int
-    superseded: Callable[[], None]
-    position: Cursor = START
-    handed_over: dict[Cursor, int] = field(default_factory=dict)
-    confirmed: set[Cursor] = field(default_factory=set)
-
-    def merge(self, newer: "Receipt") -> None:
-        """Take a later receipt of the same epoch in."""
-        self.position = max(self.position, newer.position)
-        self.handed_over.update(newer.handed_over)
-        self.confirmed |= newer.confirmed
-        for cursor in newer.confirmed:
-            self.handed_over.pop(cursor, None)
-
-    def arguments(self) -> list[str | bytes | int]:
-        """The block that `ledger.lua` reads for this subscriber."""
-        block: list[str | bytes | int] = [
-            self.subscriber.name,
-            self.subscriber.group,
-            self.epoch,
-            str(self.position) if self.position else "",
-            len(self.handed_over),
-        ]
-        for cursor, deliveries in sorted(self.handed_over.items()):
-            block += [str(cursor), RELEASED, deliveries]
-        return [*block, len(self.confirmed), *map(str, sorted(self.confirmed))]
 
 
 def pause_after(took: float) -> float:
@@ -73,8 +40,23 @@ class Ledger:
     position that is behind costs duplicates, never a loss.
     """
 
-    def __init__(self, *, redis: "Redis", metrics: Metrics, shard: int = 0) -> None:
-        self._keys = [positions_key(shard), stream_key(shard)]
+    def __init__(
+        self, *, redis: "Redis", process: str, checkpoints: Checkpoints, metrics: Metrics, shard: int = 0
+    ) -> None:
+        keys = Keys(shard)
+        self._keys = [
+            keys.positions,
+            keys.stream,
+            keys.groups,
+            keys.pending,
+            keys.pending_since,
+            keys.pending_total,
+            keys.suspects,
+            keys.signals,
+            keys.mail,
+        ]
+        self._process = process
+        self._checkpoints = checkpoints
         self._write = Script(redis, "ledger")
         self._metrics = metrics
         self._waiting: dict[str, Receipt] = {}
@@ -92,8 +74,7 @@ class Ledger:
         elif receipt.epoch == kept.epoch:
             kept.merge(receipt)
         else:
-            self._metrics.ledger_receipts_dropped_total.labels(reason="superseded").inc()
-            receipt.superseded()
+            self._refused(receipt, Refusal.SUPERSEDED)
         self._some.set()
 
     async def run(self) -> None:
@@ -113,9 +94,19 @@ class Ledger:
         """Write all that waits now. Raises StreamsUnavailable; what was not written waits on."""
         async with self._flushing:
             self._some.clear()
-            names = list(self._waiting)
-            for start in range(0, len(names), BATCH):
-                await self._flush_batch(names[start : start + BATCH])
+            for names in self._batches():
+                await self._flush_batch(names)
+
+    def _batches(self) -> Sequence[list[str]]:
+        batches: list[list[str]] = [[]]
+        entries = 0
+        for name, receipt in self._waiting.items():
+            if len(batches[-1]) == BATCH or entries > MOST_ENTRIES:
+                batches.append([])
+                entries = 0
+            batches[-1].append(name)
+            entries += len(receipt.handed_over) + len(receipt.confirmed)
+        return batches
 
     async def settle(self, subscriber: Subscriber) -> None:
         """Write what waits for one subscriber: it is about to come back, and should not get twice what it has.
@@ -130,7 +121,8 @@ class Ledger:
         batch = [self._waiting.pop(name) for name in names if name in self._waiting]
         try:
             failed = await self._write(
-                keys=self._keys, args=[argument for receipt in batch for argument in receipt.arguments()]
+                keys=self._keys,
+                args=[self._process, *(argument for receipt in batch for argument in receipt.arguments())],
             )
         except BaseException:
             # Written or not, unknown: writing again changes nothing, since counts and positions are absolute.
@@ -139,7 +131,10 @@ class Ledger:
             raise
         by_name = {receipt.subscriber.name: receipt for receipt in batch}
         for name, reason in zip(failed[::2], failed[1::2], strict=True):
-            self._refused(by_name[name.decode()], reason.decode())
+            self._refused(by_name.pop(name.decode()), Refusal(reason.decode()))
+        for receipt in by_name.values():
+            checkpoint = Checkpoint(receipt.subscriber.name, receipt.floor, receipt.epoch)
+            self._checkpoints.note(checkpoint, ended=receipt.ended)
 
     def _put_back(self, receipt: Receipt) -> None:
         newer = self._waiting.get(receipt.subscriber.name)
@@ -150,11 +145,8 @@ class Ledger:
             self._waiting[receipt.subscriber.name] = receipt
         self._some.set()
 
-    def _refused(self, receipt: Receipt, reason: str) -> None:
-        if reason == "SUPERSEDED":
-            self._metrics.ledger_receipts_dropped_total.labels(reason="superseded").inc()
-            receipt.superseded()
-        else:
-            # The position stayed before the entry, so it is delivered again all the same, as missed.
-            self._metrics.ledger_receipts_dropped_total.labels(reason="not_claimed").inc()
-            log.warning("entry could not become pending", extra={"reason": reason[:200]})
+    def _refused(self, receipt: Receipt, reason: Refusal) -> None:
+        self._metrics.ledger_receipts_dropped_total.labels(reason=reason.value.lower()).inc()
+        if reason is Refusal.LOST:
+            log.warning("Redis has lost pending entries of a subscriber, its position went back before them")
+        receipt.refused(reason)

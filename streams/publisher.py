@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 
 from streams.connection import Script, translated
 from streams.cursor import START, Cursor
-from streams.entries import Entry, SequencedLog, stream_key, to_fields
+from streams.entries import Entry, SequencedLog, to_fields
+from streams.keys import Keys
 
 log = logging.getLogger("divisionbell.streams")
 T = TypeVar("T")
@@ -36,7 +37,7 @@ class Publisher(Generic[T]):
     ) -> None:
         self._redis = redis
         self._log = log_of_record
-        self._keys = [stream_key(shard) for shard in range(shards)]
+        self._keys = [Keys(shard).stream for shard in range(shards)]
         self._append = Script(redis, "append")
         self._retention = retention
         self._longest = longest

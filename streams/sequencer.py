@@ -21,8 +21,6 @@ T = TypeVar("T")
 BATCH = 1_000
 """Activities given cursors in one transaction: tens of milliseconds under the row lock."""
 
-TRIM_EVERY = timedelta(minutes=1)
-
 
 class Lease(Protocol):
     """Leadership while it lasts."""
@@ -102,7 +100,6 @@ class Sequencer(Generic[T]):
         loops = [
             asyncio.create_task(self._assign_loop(lease), name="sequencer-assign"),
             asyncio.create_task(self._publish_loop(), name="sequencer-publish"),
-            asyncio.create_task(self._trim_loop(), name="sequencer-trim"),
             asyncio.create_task(lease.lost.wait(), name="sequencer-lease"),
         ]
         try:
@@ -149,11 +146,3 @@ class Sequencer(Generic[T]):
             except TimeoutError:
                 # Nothing to do for a while: look whether the stream still ends where we left it.
                 self._publisher.forget()
-
-    async def _trim_loop(self) -> None:
-        while True:
-            await asyncio.sleep(TRIM_EVERY.total_seconds())
-            try:
-                await self._publisher.trim()
-            except StreamsUnavailable as error:
-                log.warning("cannot trim the stream, trying again", extra={"error": str(error)})

@@ -1,16 +1,22 @@
 """Who reads: a user's device, its position and its consumer group."""
 
+import logging
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from streams.checkpoints import Checkpoint, Checkpoints
 from streams.connection import Script, translated
 from streams.cursor import Cursor
-from streams.entries import positions_key, stream_key
+from streams.errors import StreamsUnavailable
+from streams.keys import Keys
+
+log = logging.getLogger("divisionbell.streams")
 
 _DEVICE = re.compile(r"[A-Za-z0-9._~-]{1,64}", re.ASCII)
 MOST_PENDING = 1_000
@@ -48,31 +54,63 @@ class Subscriber:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An entry in a subscriber's PEL: handed over `deliveries` times and never confirmed."""
+    """An entry in a subscriber's PEL: handed over `deliveries` times, last `idle` seconds ago, by `owner`."""
 
     cursor: Cursor
     deliveries: int
+    owner: str
+    idle: float
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """The entry first in a subscriber's line that failed `attempts` times (instants in ms since 1970)."""
+
+    cursor: Cursor
+    attempts: int
+    first_ms: int
+    last_ms: int
+
+    def __str__(self) -> str:
+        """As it is kept in Redis."""
+        return f"{self.cursor} {self.attempts} {self.first_ms} {self.last_ms}"
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A subscriber as it stands when it connects. Receipts carry `epoch`; those of an older one no longer count."""
+    """A subscriber as it stands when it connects. Receipts carry `epoch`; those of an older one no longer count.
+
+    `lost`: nobody remembers where it stood, so it starts at the head. `mail` is what it has to be told.
+    """
 
     subscriber: Subscriber
     position: Cursor
     epoch: int
-    known: bool
-    pending: tuple[Pending, ...]
+    pending: tuple[Pending, ...] = ()
+    suspect: Suspect | None = None
+    mail: tuple[str, ...] = ()
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Where a subscriber stands after it confirmed, and how many entries are still pending for it."""
+
+    position: Cursor
+    pending: int
 
 
 class Subscribers:
-    """Positions and pending entries in Redis."""
+    """Positions and pending entries in Redis, and in PostgreSQL where Redis has lost them."""
 
-    def __init__(self, *, redis: "Redis", shard: int = 0) -> None:
+    def __init__(self, *, redis: "Redis", process: str, checkpoints: Checkpoints, shard: int = 0) -> None:
         self._redis = redis
-        self._stream = stream_key(shard)
-        self._positions = positions_key(shard)
+        self._keys = keys = Keys(shard)
+        self._process = process
+        self._checkpoints = checkpoints
         self._open = Script(redis, "open")
+        self._acknowledge = Script(redis, "acknowledge")
+        self._index = [keys.stream, keys.groups, keys.pending, keys.pending_since, keys.pending_total]
 
     async def open(self, subscriber: Subscriber, *, since: Cursor | None, head: Cursor) -> Opened:
         """Take the subscriber over: a new epoch, and where it continues.
@@ -80,26 +118,88 @@ class Subscribers:
         `since` is the client's own cursor, the truth for its device; without it the kept position counts, and `head`
         for one never seen before. Raises StreamsUnavailable.
         """
-        position, epoch, known = await self._open(
-            keys=[self._positions], args=[subscriber.name, "" if since is None else str(since), str(head)]
+        opened = await self._take_over(subscriber, since)
+        if opened is not None:
+            return opened
+        try:
+            kept = await self._checkpoints.introduce(subscriber.name, position=head if since is None else since)
+        except Exception as error:  # noqa: BLE001 - the store's own errors: PostgreSQL is away
+            log.warning("a position is unknown and cannot be looked up", extra={"error": repr(error)})
+            kept, lost = Checkpoint(subscriber.name, head, 0), since is None
+        else:
+            lost = False
+        opened = await self._take_over(subscriber, since, kept)
+        if opened is None:
+            raise StreamsUnavailable("Redis was flushed while a subscriber connected")
+        return replace(opened, lost=lost)
+
+    async def _take_over(
+        self, subscriber: Subscriber, since: Cursor | None, kept: Checkpoint | None = None
+    ) -> Opened | None:
+        keys = self._keys
+        reply = await self._open(
+            keys=[keys.positions, keys.stream, keys.suspects, keys.mail, keys.signals],
+            args=[
+                subscriber.name,
+                subscriber.group,
+                self._process,
+                "" if since is None else str(since),
+                "" if kept is None else str(kept.position),
+                0 if kept is None else kept.epoch,
+                MOST_PENDING,
+            ],
         )
-        pending = await self._pending(subscriber) if known else ()
-        return Opened(subscriber, Cursor.parse(position), int(epoch), bool(known), pending)
+        if not reply:
+            return None
+        position, epoch, suspect, mail, pending = reply
+        return Opened(
+            subscriber=subscriber,
+            position=Cursor.parse(position),
+            epoch=int(epoch),
+            pending=tuple(_pending(row) for row in pending),
+            suspect=_suspect(suspect.decode()),
+            mail=tuple(mail.decode().split()),
+        )
 
-    async def position(self, subscriber: Subscriber) -> Cursor | None:
-        """Where the subscriber stands; None if it was never seen. Raises StreamsUnavailable."""
-        async with translated("reading a position"):
-            kept: Any = await self._redis.hget(self._positions, subscriber.name)
-        return None if kept is None else Cursor.parse(kept.split(b" ")[0])
-
-    async def _pending(self, subscriber: Subscriber) -> tuple[Pending, ...]:
+    async def pending(self, subscriber: Subscriber) -> tuple[Pending, ...]:
+        """The oldest entries of its PEL. Raises StreamsUnavailable."""
         async with translated("reading pending entries"):
             try:
                 rows: Any = await self._redis.xpending_range(
-                    self._stream, subscriber.group, min="-", max="+", count=MOST_PENDING
+                    self._keys.stream, subscriber.group, min="-", max="+", count=MOST_PENDING
                 )
             except ResponseError as error:
                 if str(error).startswith("NOGROUP"):
                     return ()  # the group is made with the first exception only
                 raise
-        return tuple(Pending(Cursor.parse(row["message_id"]), row["times_delivered"]) for row in rows)
+        return tuple(
+            _pending((row["message_id"], row["consumer"], row["time_since_delivered"], row["times_delivered"]))
+            for row in rows
+        )
+
+    async def acknowledge(self, subscriber: Subscriber, through: Cursor) -> Acknowledged | None:
+        """Confirm everything up to `through`; None for a subscriber that is not known. Raises StreamsUnavailable."""
+        keys = self._keys
+        reply = await self._acknowledge(
+            keys=[keys.positions, *self._index, keys.suspects, keys.signals],
+            args=[subscriber.name, subscriber.group, self._process, str(through)],
+        )
+        return Acknowledged(Cursor.parse(reply[0]), int(reply[1])) if reply else None
+
+    async def position(self, subscriber: Subscriber) -> Cursor | None:
+        """Where the subscriber stands; None if it was never seen. Raises StreamsUnavailable."""
+        async with translated("reading a position"):
+            kept: Any = await self._redis.hget(self._keys.positions, subscriber.name)
+        return None if kept is None else Cursor.parse(kept.split(b" ")[0])
+
+
+def _pending(row: Sequence[Any]) -> Pending:
+    cursor, owner, idle_ms, deliveries = row
+    return Pending(Cursor.parse(cursor), int(deliveries), owner.decode(), int(idle_ms) / 1_000)
+
+
+def _suspect(text: str) -> Suspect | None:
+    if not text:
+        return None
+    cursor, attempts, first_ms, last_ms = text.split()
+    return Suspect(Cursor.parse(cursor), int(attempts), int(first_ms), int(last_ms))

@@ -10,8 +10,10 @@ from redis.asyncio import Redis
 
 from streams.connection import translated
 from streams.cursor import START, Cursor
-from streams.entries import Entry, Log, from_fields, stream_key
+from streams.dead_letters import DeadLetters
+from streams.entries import Entry, Log, from_fields
 from streams.errors import EntryUnreadable, StreamsUnavailable
+from streams.keys import Keys
 from streams.ring import Ring
 from telemetry.metrics import Metrics
 
@@ -37,6 +39,7 @@ class Tail(Generic[T]):
         log_of_record: Log[T],
         decode: Callable[[bytes], T],
         metrics: Metrics,
+        dead_letters: DeadLetters | None = None,
         shard: int = 0,
         ring_size: int = 5_000,
         compare_every: timedelta = timedelta(seconds=1),
@@ -45,7 +48,8 @@ class Tail(Generic[T]):
         self._log = log_of_record
         self._decode = decode
         self._metrics = metrics
-        self._key = stream_key(shard)
+        self._dead_letters = dead_letters
+        self._key = Keys(shard).stream
         self._ring_size = ring_size
         self._compare_every = compare_every.total_seconds()
         self._extending = asyncio.Lock()
@@ -107,10 +111,18 @@ class Tail(Generic[T]):
             self._metrics.stream_repairs_total.labels(reason="unreadable").inc()
             last = max(Cursor.parse(entry_id) for entry_id, _ in raw)
             await self._read_log(through=last)
-            # PostgreSQL does not have it: nothing can show it, and reading it again would not help.
+            await self._condemn([Cursor.parse(entry_id) for entry_id, _ in raw], str(error))
             await self._extend([], past=last)
         else:
             await self._extend(entries)
+
+    async def _condemn(self, cursors: Sequence[Cursor], error: str) -> None:
+        """What PostgreSQL does not have either, nothing can show, and reading it again would not help."""
+        for cursor in cursors:
+            if cursor > self.ring.floor and self.ring.at(cursor) is None:
+                log.error("an entry that nobody can read", extra={"cursor": str(cursor), "error": error})
+                if self._dead_letters is not None:
+                    await self._dead_letters.condemn(cursor, None, error, attempts=1)
 
     async def _compare(self) -> None:
         behind = START

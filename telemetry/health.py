@@ -4,93 +4,95 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import StrEnum
+
+from telemetry.advice import Advice, Condition, Hysteresis, Transport, advise
+from telemetry.delivery import DeliveryStats, DeliveryWindow
 
 log = logging.getLogger("divisionbell.telemetry")
 
 SAMPLE_EVERY = timedelta(seconds=1)
-DOWN_AFTER = timedelta(seconds=2)
-"""Redis or the tail must be gone this long before clients are sent to poll: a restart is shorter."""
-BACK_AFTER = timedelta(seconds=10)
-"""And back this long before they are called back: hysteresis."""
-
-
-class Transport(StrEnum):
-    """How a client should get its updates."""
-
-    SSE = "SSE"
-    DEGRADED = "DEGRADED"
-    POLLING = "POLLING"
+ENOUGH_SAMPLES = 1_000
+"""Deliveries in five minutes below which latency and success say nothing."""
+MUCH_PENDING, TOO_MUCH_PENDING = 10_000, 50_000
+LONG_PENDING = timedelta(hours=1)
+SLOW_MS = 500.0
+ENOUGH_SUCCESS = 0.999
 
 
 @dataclass(frozen=True, slots=True)
-class Advice:
-    """The transport to use, and how to poll if polling: every `poll_interval`, plus up to `jitter` drawn at random."""
+class Pel:
+    """All pending entries, how long the oldest has been pending, and how many subscribers have any.
 
-    mode: Transport
-    reason: str | None
-    poll_interval: timedelta
-    jitter: timedelta
-    retry_after: timedelta
+    `memory` is what the stream takes in Redis, in bytes.
+    """
+
+    total: int = 0
+    oldest: timedelta = timedelta(0)
+    subscribers: int = 0
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One sample."""
+    """One sample. `alarms` are sentences for operators about what else is wrong."""
 
     redis: bool
     database: bool
     tail: bool
     advice: Advice
+    pel: Pel = field(default_factory=Pel)
+    delivery: DeliveryStats = field(default_factory=DeliveryStats)
+    alarms: tuple[str, ...] = ()
 
     @property
     def healthy(self) -> bool:
-        """Whether everything this process needs answers."""
-        return self.redis and self.database and self.tail
+        """Whether everything this process needs answers, and nothing else is wrong."""
+        return self.redis and self.database and self.tail and not self.alarms
 
 
-POLL_EVERY = timedelta(seconds=5)
-JITTER = timedelta(seconds=2)
-TRY_AGAIN = timedelta(seconds=60)
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the advice follows from."""
+
+    redis: bool
+    tail: bool
+    pel: Pel
+    delivery: DeliveryStats
 
 
-def advise(*, mode: Transport, reason: str | None = None) -> Advice:
-    """The advice for a mode, with the intervals that go with it."""
-    retry = TRY_AGAIN if mode is Transport.POLLING else timedelta(0)
-    return Advice(mode, reason, POLL_EVERY, JITTER, retry)
+def conditions(facts: Facts) -> list[Condition]:
+    """Everything that calls for another transport, whether it holds or not; the worst first."""
+    pel, delivery = facts.pel, facts.delivery
+    enough = delivery.samples >= ENOUGH_SAMPLES
+    return [
+        Condition("redis_down", Transport.POLLING, not facts.redis, "Redis does not answer"),
+        Condition("tail_down", Transport.POLLING, facts.redis and not facts.tail, "the stream does not answer"),
+        Condition("pel_critical", Transport.POLLING, pel.total > TOO_MUCH_PENDING, "too much waits to be confirmed"),
+        Condition("pel_high", Transport.DEGRADED, pel.total > MUCH_PENDING, "much waits to be confirmed"),
+        Condition("pel_old", Transport.DEGRADED, pel.oldest > LONG_PENDING, "something has waited for long"),
+        Condition("slow", Transport.DEGRADED, enough and (delivery.p95_ms or 0) > SLOW_MS, "delivery is slow"),
+        Condition("failing", Transport.DEGRADED, enough and delivery.success < ENOUGH_SUCCESS, "deliveries fail"),
+    ]
 
 
-@dataclass(slots=True)
-class Hysteresis:
-    """Turns good and bad samples into a state that falls after `DOWN_AFTER` and recovers after `BACK_AFTER`."""
-
-    down: bool = False
-    differs_since: float | None = None
-
-    def see(self, *, good: bool, now: float) -> bool:
-        """Take a sample at `now` (monotonic seconds); return whether the state is down."""
-        if good is not self.down:
-            self.differs_since = None
-            return self.down
-        if self.differs_since is None:
-            self.differs_since = now
-        needed = BACK_AFTER if self.down else DOWN_AFTER
-        if now - self.differs_since >= needed.total_seconds():
-            self.down = not self.down
-            self.differs_since = None
-        return self.down
-
-
+@dataclass
 class HealthSampler:
-    """Asks each probe once a second; a health query reads the last sample and costs nothing else."""
+    """Asks each probe once a second; a health query reads the last sample and costs nothing else.
 
-    def __init__(self, *, probes: Mapping[str, Callable[[], Awaitable[bool]]]) -> None:
-        """`probes`: named `redis`, `database` and `tail`. A probe that raises, or takes over a second, has failed."""
-        self._probes = probes
-        self._live = Hysteresis()
-        self.now = Health(redis=False, database=False, tail=False, advice=advise(mode=Transport.SSE))
+    `probes`: named `redis`, `database` and `tail`; one that raises, or takes over a second, has failed. `pel` reads
+    what is pending. `alarms` says what else is wrong. From `streams`, the open ones, the poll interval follows.
+    """
+
+    probes: Mapping[str, Callable[[], Awaitable[bool]]]
+    pel: Callable[[], Awaitable[Pel]] | None = None
+    delivery: DeliveryWindow = field(default_factory=DeliveryWindow)
+    alarms: Callable[[], tuple[str, ...]] = tuple
+    streams: Callable[[], int] = int
+    changed: list[Callable[[Advice], None]] = field(default_factory=list)
+    now: Health = Health(redis=False, database=False, tail=False, advice=advise(mode=Transport.SSE))
+    _states: dict[str, Hysteresis] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Sample until cancelled."""
@@ -100,19 +102,43 @@ class HealthSampler:
 
     async def sample(self) -> None:
         """Take one sample."""
-        answers = dict(zip(self._probes, await asyncio.gather(*map(self._ask, self._probes.values())), strict=True))
-        live = answers["redis"] and answers["tail"]
-        if self._live.see(good=live, now=time.monotonic()):
-            lost = "the stream does not answer" if answers["redis"] else "Redis does not answer"
-            reason = "it is coming back" if live else lost
-            advice = advise(mode=Transport.POLLING, reason=f"Live updates are paused: {reason}.")
-        else:
-            advice = advise(mode=Transport.SSE)
-        if advice.mode is not self.now.advice.mode:
+        asked = await asyncio.gather(*map(self._ask, self.probes.values()), self._ask(self._read_pel))
+        answers = dict(zip(self.probes, asked, strict=False))
+        facts = Facts(bool(answers["redis"]), bool(answers["tail"]), self.now.pel, self.delivery.stats())
+        if isinstance(asked[-1], Pel):
+            facts = Facts(facts.redis, facts.tail, asked[-1], facts.delivery)
+        advice = self._advise(facts, time.monotonic())
+        before = self.now.advice
+        self.now = Health(
+            redis=facts.redis,
+            database=bool(answers["database"]),
+            tail=facts.tail,
+            advice=advice,
+            pel=facts.pel,
+            delivery=facts.delivery,
+            alarms=self.alarms(),
+        )
+        if advice.mode is not before.mode:
             log.warning("transport advice changed", extra={"mode": advice.mode.value, "reason": advice.reason})
-        self.now = Health(answers["redis"], answers["database"], answers["tail"], advice)
+            for listener in self.changed:
+                listener(advice)
 
-    async def _ask(self, probe: Callable[[], Awaitable[bool]]) -> bool:
+    def _advise(self, facts: Facts, now: float) -> Advice:
+        worst: Condition | None = None
+        for condition in conditions(facts):
+            state = self._states.setdefault(condition.name, Hysteresis(condition.lasting))
+            if state.see(good=not condition.holds, now=now) and worst is None:
+                worst = condition
+        if worst is None:
+            return advise(mode=Transport.SSE)
+        reason = worst.sentence if worst.holds else "it is getting better"
+        said = "Live updates are paused" if worst.mode is Transport.POLLING else "Live updates may be late"
+        return advise(mode=worst.mode, cause=worst.name, reason=f"{said}: {reason}.", streams=self.streams())
+
+    async def _read_pel(self) -> Pel | None:
+        return await self.pel() if self.pel else None
+
+    async def _ask(self, probe: Callable[[], Awaitable[bool | Pel | None]]) -> bool | Pel | None:
         try:
             async with asyncio.timeout(SAMPLE_EVERY.total_seconds()):
                 return await probe()

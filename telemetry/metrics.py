@@ -5,6 +5,8 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from telemetry.flow import Flow, FlowCollector
+
 LATENCY_BUCKETS_MS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 60_000)
 HTTP_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -22,20 +24,36 @@ class Metrics:
         self.sse_connections_active = Gauge(
             "sse_connections_active", "Live activityAdded streams of this process.", registry=self.registry
         )
+        self.flow = Flow()
+        self.registry.register(FlowCollector(self.flow))
+        self.sse_connections_closed_total = Counter(
+            "sse_connections_closed_total", "Streams that ended, and why.", ["reason"], registry=self.registry
+        )
+        self.sse_users_active = Gauge(
+            "sse_users_active", "Users with an open stream in this process.", registry=self.registry
+        )
         self.sse_connections_refused_total = Counter(
             "sse_connections_refused_total", "Streams refused before they started.", ["reason"], registry=self.registry
         )
-        self.sse_messages_delivered_total = Counter(
-            "sse_messages_delivered_total",
-            "Activities confirmed delivered, by how often they had been handed over.",
-            ["delivery_count"],
-            registry=self.registry,
-        )
         self.sse_delivery_latency_ms = Histogram(
             "sse_delivery_latency_ms",
-            "Milliseconds from the creation of an activity to its hand-over to a live stream.",
-            ["activity_type"],
+            "Milliseconds from the creation of an activity until a client's connection has accepted it.",
+            ["activity_type", "mode"],
             buckets=LATENCY_BUCKETS_MS,
+            registry=self.registry,
+        )
+        self.positions_saved_total = Counter(
+            "positions_saved_total", "Positions of subscribers written to PostgreSQL.", registry=self.registry
+        )
+        self.entries_parked_total = Counter(
+            "entries_parked_total",
+            "Pending entries of absent subscribers that became missed again.",
+            registry=self.registry,
+        )
+        self.janitor_repairs_total = Counter(
+            "janitor_repairs_total",
+            "What the janitor removed or put right in Redis.",
+            ["what"],
             registry=self.registry,
         )
         self.stream_repairs_total = Counter(
@@ -43,6 +61,33 @@ class Metrics:
             "Times the tail read from PostgreSQL what the stream did not show.",
             ["reason"],
             registry=self.registry,
+        )
+        self.redis_streams_pel_total = Gauge(
+            "redis_streams_pel_total",
+            "Pending entries of all subscribers.",
+            ["stream", "consumer_group"],
+            registry=self.registry,
+        )
+        self.redis_streams_pel_age_seconds = Gauge(
+            "redis_streams_pel_age_seconds",
+            "Seconds that the oldest pending entry has been pending.",
+            ["stream", "consumer_group"],
+            registry=self.registry,
+        )
+        self.redis_streams_memory_bytes = Gauge(
+            "redis_streams_memory_bytes", "What the stream takes in Redis.", ["stream"], registry=self.registry
+        )
+        self.sse_polling_fallback_active = Gauge(
+            "sse_polling_fallback_active", "1 while clients are advised to poll.", registry=self.registry
+        )
+        self.sse_degradation_events_total = Counter(
+            "sse_degradation_events_total",
+            "Times that clients were advised not to rely on streams.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.dead_letters_halted = Gauge(
+            "dead_letters_halted", "1 while too much fails for single entries to be given up.", registry=self.registry
         )
         self.ledger_receipts_dropped_total = Counter(
             "ledger_receipts_dropped_total", "Receipts that did not count.", ["reason"], registry=self.registry

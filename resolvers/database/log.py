@@ -9,7 +9,7 @@ from resolvers.activities import Activity, encode
 from resolvers.database.queries import Database, select_activities, to_activity
 from resolvers.database.tables import activities, log_head
 from streams.cursor import SEQUENCE_BITS, START, Cursor
-from streams.entries import Entry, Head
+from streams.entries import Entry, Head, Place
 
 _predecessor = activities.alias("predecessor")
 _ENTRIES = select_activities(
@@ -34,6 +34,23 @@ _ASSIGN = sa.text(
     WHERE activities.id = numbered.id
     """
 ).bindparams(sa.bindparam("first", type_=sa.BigInteger), sa.bindparam("n", type_=sa.BigInteger))
+_AT = (
+    sa.select(activities.c.n, activities.c.cursor)
+    .where(activities.c.cursor <= sa.bindparam("cursor", type_=sa.BigInteger))
+    .order_by(activities.c.cursor.desc())
+    .limit(1)
+    .subquery()
+)
+_OLDEST = (
+    sa.select(activities.c.n, activities.c.cursor)
+    .where(activities.c.cursor.is_not(None))
+    .order_by(activities.c.cursor)
+    .limit(1)
+    .subquery()
+)
+_PLACE = sa.select(_AT.c.n, _AT.c.cursor, _OLDEST.c.n.label("oldest_n"), _OLDEST.c.cursor.label("oldest")).select_from(
+    sa.select(sa.literal(1)).subquery().outerjoin(_AT, sa.true()).outerjoin(_OLDEST, sa.true())
+)
 _UNSEQUENCED = sa.select(sa.exists().where(activities.c.cursor.is_(None)))
 
 
@@ -107,6 +124,18 @@ class PostgresLog:
         async with self._database.reading("entry_at") as connection:
             row = (await connection.execute(_ENTRIES.where(activities.c.cursor == int(cursor)))).one_or_none()
         return None if row is None else to_entry(row)
+
+    async def place(self, cursor: Cursor) -> Place:
+        """Where `cursor` lies in the log."""
+        async with self._database.reading("place") as connection:
+            row = (await connection.execute(_PLACE, {"cursor": int(cursor)})).one()
+        removed = row.oldest_n is not None and row.oldest_n > 1
+        return Place(
+            at=Cursor(row.cursor or 0),
+            n=row.n or 0,
+            exact=row.cursor == int(cursor),
+            start=Cursor(row.oldest - 1) if removed else START,
+        )
 
     async def floor(self, *, since: Cursor, at_most: int) -> Cursor:
         """The last cursor that is older than `since` or too far from the head to be among the last `at_most`."""

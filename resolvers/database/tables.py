@@ -111,8 +111,11 @@ dead_letters = sa.Table(
     _instant("last_delivered_at"),
     _instant("created_at"),
     sa.Column("state", sa.Text, nullable=False, server_default="DEAD"),
+    sa.Column("healed_at", sa.DateTime(timezone=True), comment="when a redriven letter reached its subscriber"),
     sa.CheckConstraint("state IN ('DEAD', 'REDRIVEN', 'DISCARDED')", name="state"),
     sa.UniqueConstraint("subscriber", "cursor"),
+    sa.Index("ix_dead_letters_to_heal", "id", postgresql_where=sa.text("state = 'REDRIVEN' AND healed_at IS NULL")),
+    sa.Index("ix_dead_letters_state_id", "state", "id"),
 )
 
 subscriber_positions = sa.Table(

@@ -10,8 +10,8 @@ from app import Floor
 from resolvers.activities import EVERYTHING, ActivityFilter, ActivityType
 from resolvers.errors import InvalidInput, Unavailable
 from resolvers.events import Added, Event, Gap, GapReason, Notice, NoticeKind
-from streams.consumer import Closed
 from streams.cursor import START, Cursor
+from streams.steps import Closed
 from tests.support.composed import composed, publish, viewer
 from tests.support.waiting import wait_until
 
@@ -137,7 +137,7 @@ async def test_draining_closes_every_stream(floor: Floor) -> None:
     """Each open stream gets CLOSING with the advice to come back."""
     async with stream(floor) as one, stream(floor, device="phone") as other:
         await asyncio.gather(anext(one), anext(other))
-        floor.services.live.close_all(Closed.DRAINING)
+        await floor.services.live.close_all(Closed.DRAINING)
         for events in (one, other):
             last = [event async for event in events][-1]
             assert isinstance(last, Notice)

@@ -53,6 +53,10 @@ class TestContext:
     stream_cursor: str | None = field(default=None)
     sent: SentBytes | None = field(default=None)
 
+    def rendered(self, _: BaseException | None) -> bool:
+        """Everything is sent, errors too."""
+        return True
+
 
 @strawberry.type
 class Query:

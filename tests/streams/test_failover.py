@@ -12,7 +12,7 @@ from resolvers.activities import Activity
 from resolvers.database.log import PostgresLog
 from resolvers.embedded import Child, start_valkey
 from streams.connection import connect
-from streams.entries import stream_key
+from streams.keys import Keys
 from streams.publisher import Publisher
 from tests.support.parliament import insert_activities
 from tests.support.running import (
@@ -59,7 +59,7 @@ async def test_stale_replica_that_is_promoted_is_completed(
         await publisher.publish()
 
     async def replicated() -> bool:
-        return bool(await replica.xlen(stream_key()) == 3)
+        return bool(await replica.xlen(Keys().stream) == 3)
 
     await publish(primary, 3)
     await wait_until(replicated, description="the replica has the first entries")

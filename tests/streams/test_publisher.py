@@ -12,8 +12,8 @@ from resolvers.activities import Activity
 from resolvers.database.log import PostgresLog
 from resolvers.database.queries import Database
 from streams.cursor import START, Cursor
-from streams.entries import stream_key
 from streams.errors import StreamsUnavailable
+from streams.keys import Keys
 from streams.publisher import Publisher
 from streams.sequencer import wall_clock_ms
 from telemetry.metrics import Metrics
@@ -129,7 +129,7 @@ async def test_postgresql_that_lost_its_tail_continues_after_what_redis_saw(
 ) -> None:
     """After a restore to an earlier point, no cursor that clients may hold is given a second time."""
     ghost = Cursor.parse("1890000000000-3")
-    await redis.xadd(stream_key(), {"prev": "0-0"}, id=str(ghost))
+    await redis.xadd(Keys().stream, {"prev": "0-0"}, id=str(ghost))
     await insert_activities(database, 2)
 
     await publisher.publish()
@@ -137,7 +137,7 @@ async def test_postgresql_that_lost_its_tail_continues_after_what_redis_saw(
     await publisher.publish()
 
     assert all(cursor > ghost for cursor in cursors(await whole_log(log_of_record)))
-    raw: Any = await redis.xrange(stream_key())
+    raw: Any = await redis.xrange(Keys().stream)
     assert len(raw) == 3
 
 
@@ -194,9 +194,9 @@ async def test_random_faults_leave_the_stream_and_every_tail_complete(  # noqa: 
             case "flush":
                 await redis.flushdb()
             case "remember":
-                replica = await redis.dump(stream_key())
+                replica = await redis.dump(Keys().stream)
             case "stale" if replica:
-                await redis.restore(stream_key(), 0, replica, replace=True)
+                await redis.restore(Keys().stream, 0, replica, replace=True)
             case "clock back":
                 now_ms -= 3_600_000
             case "read":
@@ -220,8 +220,8 @@ async def _publish_without_hearing(redis: Redis, log_of_record: PostgresLog) -> 
 
 
 async def _read_once(tail: Any, redis: Redis) -> None:
-    reply: Any = await redis.xread({stream_key(): str(tail.ring.head)}, count=3)
+    reply: Any = await redis.xread({Keys().stream: str(tail.ring.head)}, count=3)
     while reply:
         for _, raw in reply:
             await tail._take(raw)
-        reply = await redis.xread({stream_key(): str(tail.ring.head)}, count=3)
+        reply = await redis.xread({Keys().stream: str(tail.ring.head)}, count=3)

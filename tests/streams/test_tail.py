@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from resolvers.activities import Activity
 from resolvers.database.log import PostgresLog
 from streams.cursor import START
-from streams.entries import stream_key
+from streams.keys import Keys
 from streams.publisher import Publisher
 from streams.tail import Tail
 from tests.support.parliament import insert_activities
@@ -74,8 +74,8 @@ async def test_entry_missing_from_the_stream_is_read_from_postgresql(
     tail = make_tail(redis, log_of_record, compare_every=NEVER)
     await tail._fill()
     await publish(database, redis, log_of_record, 4)
-    raw: Any = await redis.xrange(stream_key())
-    await redis.xdel(stream_key(), raw[1][0], raw[2][0])
+    raw: Any = await redis.xrange(Keys().stream)
+    await redis.xdel(Keys().stream, raw[1][0], raw[2][0])
 
     async with in_background(tail._follow()):
         await assert_tail_has_the_log(tail, log_of_record)
@@ -88,10 +88,10 @@ async def test_unreadable_entry_is_read_from_postgresql(
     tail = make_tail(redis, log_of_record, compare_every=NEVER)
     await tail._fill()
     await publish(database, redis, log_of_record, 2)
-    raw: Any = await redis.xrange(stream_key())
-    await redis.delete(stream_key())
+    raw: Any = await redis.xrange(Keys().stream)
+    await redis.delete(Keys().stream)
     for entry_id, fields in raw:
-        await redis.xadd(stream_key(), {**fields, b"data": b"{"}, id=entry_id)
+        await redis.xadd(Keys().stream, {**fields, b"data": b"{"}, id=entry_id)
 
     async with in_background(tail._follow()):
         await assert_tail_has_the_log(tail, log_of_record)
@@ -105,8 +105,8 @@ async def test_unreadable_entry_that_postgresql_never_had_is_passed_over(
     tail = make_tail(redis, log_of_record, compare_every=NEVER)
     async with in_background(tail.run()):
         await tail.ready.wait()
-        await redis.xadd(stream_key(), {"garbage": "1"})
-        garbage: Any = await redis.xinfo_stream(stream_key())
+        await redis.xadd(Keys().stream, {"garbage": "1"})
+        garbage: Any = await redis.xinfo_stream(Keys().stream)
 
         await wait_until(
             lambda: str(tail.head).encode() == garbage["last-generated-id"], description="past the garbage"

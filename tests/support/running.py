@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from resolvers.activities import Activity, decode
 from resolvers.database.log import PostgresLog
 from streams.cursor import START, Cursor
-from streams.entries import Entry, from_fields, stream_key
+from streams.entries import Entry, from_fields
 from streams.history import unbroken
+from streams.keys import Keys
 from streams.publisher import Publisher
 from streams.sequencer import wall_clock_ms
 from streams.tail import Tail
@@ -52,7 +53,7 @@ async def whole_log(log_of_record: PostgresLog) -> list[Entry[Activity]]:
 
 async def whole_stream(redis: "Redis") -> list[Entry[Activity]]:
     """Every entry that the stream has."""
-    raw: Any = await redis.xrange(stream_key())
+    raw: Any = await redis.xrange(Keys().stream)
     return [from_fields(entry_id, fields, decode) for entry_id, fields in raw]
 
 
@@ -73,7 +74,12 @@ async def start_over(engine: AsyncEngine, redis: "Redis") -> None:
     """Empty database and Redis, past the triggers that protect the log."""
     async with engine.begin() as connection:
         await connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
-        await connection.execute(sa.text("TRUNCATE activities, user_activity_reads, user_read_through CASCADE"))
+        await connection.execute(
+            sa.text(
+                "TRUNCATE activities, user_activity_reads, user_read_through, dead_letters, subscriber_positions"
+                " CASCADE"
+            )
+        )
         await connection.execute(sa.text("UPDATE log_head SET cursor = 0, n = 0"))
     await redis.flushdb()
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.health import BACK_AFTER, DOWN_AFTER, HealthSampler, Hysteresis, Transport
+from telemetry.advice import BACK_AFTER, DOWN_AFTER, Hysteresis, Transport
+from telemetry.health import HealthSampler
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0.1, 5)), max_size=60))

@@ -1,0 +1,51 @@
+"""Checkpoints of subscribers' positions in PostgreSQL."""
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from resolvers.database.queries import Database
+from resolvers.database.tables import subscriber_positions
+from streams.checkpoints import Checkpoint
+from streams.cursor import Cursor
+
+
+class Positions:
+    """`streams.checkpoints.CheckpointStore` on PostgreSQL. Every method raises Unavailable."""
+
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    async def introduce(self, newcomers: Mapping[str, Cursor]) -> Mapping[str, Checkpoint]:
+        """Keep a checkpoint for those that have none; what is then kept for each."""
+        rows = [
+            {"subscriber": subscriber, "cursor": int(position), "epoch": 0}
+            for subscriber, position in sorted(newcomers.items())  # one order for all: no deadlocks
+        ]
+        kept = sa.select(subscriber_positions).where(subscriber_positions.c.subscriber.in_(newcomers))
+        async with self._database.writing("introduce_subscribers") as connection:
+            await connection.execute(insert(subscriber_positions).on_conflict_do_nothing(), rows)
+            return {
+                row.subscriber: Checkpoint(row.subscriber, Cursor(row.cursor), row.epoch)
+                for row in await connection.execute(kept)
+            }
+
+    async def save(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """Keep these, but none of an epoch older than what is kept."""
+        rows = [
+            {"subscriber": one.subscriber, "cursor": int(one.position), "epoch": one.epoch}
+            for one in sorted(checkpoints, key=lambda one: one.subscriber)
+        ]
+        query = insert(subscriber_positions)
+        query = query.on_conflict_do_update(
+            index_elements=["subscriber"],
+            set_={
+                "cursor": query.excluded.cursor,
+                "epoch": query.excluded.epoch,
+                "updated_at": sa.func.clock_timestamp(),
+            },
+            where=query.excluded.epoch >= subscriber_positions.c.epoch,
+        )
+        async with self._database.writing("save_positions") as connection:
+            await connection.execute(query, rows)

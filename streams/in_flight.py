@@ -1,0 +1,229 @@
+"""What one stream has taken on and not yet come to an end with. Decides, and does no I/O."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import Enum, auto
+
+from streams.cursor import START, Cursor
+from streams.processes import RELEASED
+from streams.receipts import HandedOver, Receipt, Refusal
+from streams.subscribers import Opened, Suspect
+from telemetry.flow import Flow
+
+PEL_IDLE = timedelta(seconds=60)
+"""What a client does not confirm for so long becomes pending, and is handed over again."""
+LIVED = timedelta(seconds=5)
+"""A stream that ends sooner says nothing about the entry that was first in its line."""
+MOST_HELD = 1_000
+"""Entries of one subscriber in the PEL, and given at one time; of more, the position stays before the first."""
+
+
+class Fate(Enum):
+    """How an entry leaves a stream that its client confirms."""
+
+    DELIVERED = auto()
+    GAPPED = auto()
+
+
+@dataclass(slots=True)
+class Given:
+    """An entry that was handed over at `at` (loop's clock); the bytes end at offset `through`.
+
+    `before` was the stream's position until then.
+    """
+
+    cursor: Cursor
+    attempt: int
+    fate: Fate
+    before: Cursor
+    at: float
+    through: int = 0
+
+
+@dataclass(slots=True)
+class News:
+    """What the next receipt has to say about single entries."""
+
+    handed_over: dict[Cursor, HandedOver] = field(default_factory=dict)
+    confirmed: set[Cursor] = field(default_factory=set)
+    mail: set[str] = field(default_factory=set)
+    suspect: str = ""
+
+
+class InFlight:
+    """The shelves of one stream.
+
+    `again` is what was given and not confirmed for PEL_IDLE. Everything in `held` is, or will be with the next receipt,
+    in the PEL; so the position may pass it.
+    """
+
+    def __init__(
+        self, *, position: Cursor, opened: Opened | None, process: str, flow: Flow, wall_ms: Callable[[], int]
+    ) -> None:
+        self.position = position
+        self.given: deque[Given] = deque()
+        self.again: deque[Given] = deque()
+        self.handing: Given | None = None
+        self.held: dict[Cursor, None] = {}
+        self.news = News()
+        self.suspect = opened.suspect if opened else None
+        self._opened = opened
+        self._process = process
+        self._flow = flow
+        self._wall_ms = wall_ms
+        self._confirmed_at = 0.0
+        self._acknowledged = START
+        self.progress_at = 0.0
+
+    @property
+    def in_flight(self) -> int:
+        """Entries taken on and not come to an end with."""
+        return len(self.given) + len(self.again) + (self.handing is not None)
+
+    @property
+    def settled(self) -> Cursor:
+        """All at or below it is confirmed, or in `held`."""
+        for given in (*self.again, *self.given):
+            if given.cursor not in self.held:
+                return given.before
+        return self.handing.before if self.handing and self.handing.cursor not in self.held else self.position
+
+    def hold(self, cursor: Cursor) -> None:
+        """The PEL has it."""
+        self.held[cursor] = None
+
+    def take(self, cursor: Cursor, *, attempt: int, fate: Fate, now: float) -> None:
+        """Hand an entry over: it has the stream's attention until `sent`. Moves the position, never back."""
+        self.handing = Given(cursor, attempt, fate, self.position, now)
+        self.position = max(self.position, cursor)
+        self._flow.attempts += 1
+        if cursor in self.held:
+            self.news.handed_over[cursor] = HandedOver(self._process, attempt)
+
+    def gapped(self) -> None:
+        """What is being handed over is told as a gap instead."""
+        if self.handing is not None:
+            self.handing.fate = Fate.GAPPED
+
+    def sent(self, through: int, now: float) -> None:
+        """What was handed over last has been sent; its bytes end at `through`."""
+        given, self.handing = self.handing, None
+        if given is not None:
+            given.through, given.at = through, now
+            if not self.given:
+                self.progress_at = now
+            self.given.append(given)
+            if given.cursor <= self._acknowledged:  # said before we knew that the sending was over
+                self.acknowledged(given.cursor, now)
+
+    def taken(self, through: int, now: float) -> bool:
+        """Confirm what the client's side has the bytes of. True if that was anything."""
+        any_ = False
+        while self.given and self.given[0].through <= through:
+            self._confirm(self.given.popleft(), now)
+            any_ = True
+        return any_
+
+    def acknowledged(self, through: Cursor, now: float) -> None:
+        """Confirm everything up to a cursor, as the client says."""
+        self._acknowledged = max(self._acknowledged, through)
+        for shelf in (self.again, self.given):
+            kept = [given for given in shelf if given.cursor > through]
+            for given in shelf:
+                if given.cursor <= through:
+                    self._confirm(given, now)
+            shelf.clear()
+            shelf.extend(kept)
+        for cursor in [cursor for cursor in self.held if cursor <= through]:
+            self.forget(cursor)
+
+    def forget(self, cursor: Cursor) -> None:
+        """The subscriber needs it no more."""
+        if cursor in self.held:
+            del self.held[cursor]
+            self.news.confirmed.add(cursor)
+            self.news.handed_over.pop(cursor, None)
+
+    def overdue(self, now: float) -> bool:
+        """Move what was not confirmed for PEL_IDLE to `again`, where it is pending. True if that was anything."""
+        since = now - PEL_IDLE.total_seconds()
+        if not self.given or self.given[0].at > since:
+            return False
+        self._count_attempt(now)
+        while self.given and self.given[0].at <= since:
+            given = self.given.popleft()
+            self.held[given.cursor] = None
+            self.news.handed_over[given.cursor] = HandedOver(self._process, given.attempt)
+            self.again.append(given)
+        return True
+
+    def buried(self, cursor: Cursor) -> None:
+        """The entry is with the dead letters, and acknowledged."""
+        self.position = max(self.position, cursor)
+        self.held.pop(cursor, None)
+        self.suspect = None
+        self._flow.dead += 1
+
+    def end(self, now: float) -> None:
+        """Leave what is not confirmed to the subscriber's next stream."""
+        self._count_attempt(now)
+        left = [*self.again, *self.given, *([self.handing] if self.handing else [])]
+        self._flow.released += len(left)
+        settled, fits = self.settled, len(self.held) + len(left) <= MOST_HELD
+        for given in left:
+            if fits or given.cursor in self.held:
+                self.held[given.cursor] = None
+                self.news.handed_over[given.cursor] = HandedOver(RELEASED, given.attempt)
+        self.again.clear()
+        self.given.clear()
+        self.handing = None
+        self.position = self.position if fits else settled
+
+    def receipt(self, refused: Callable[[Refusal], None], *, ended: bool = False) -> Receipt | None:
+        """All the news, and where the subscriber stands; None for a client without a device ID."""
+        if self._opened is None:
+            self.news = News()
+            return None
+        news, self.news = self.news, News()
+        settled = self.settled
+        return Receipt(
+            subscriber=self._opened.subscriber,
+            epoch=self._opened.epoch,
+            refused=refused,
+            position=settled,
+            floor=min(settled, Cursor(min(self.held) - 1)) if self.held else settled,
+            held=len(self.held),
+            last_held=max(self.held, default=START),
+            ended=ended,
+            suspect=news.suspect,
+            handed_over=news.handed_over,
+            confirmed=news.confirmed,
+            mail=news.mail,
+        )
+
+    def _confirm(self, given: Given, now: float) -> None:
+        self._confirmed_at = self.progress_at = now
+        if given.fate is Fate.DELIVERED:
+            self._flow.confirm(given.attempt)
+        else:
+            self._flow.gapped += 1
+        self.forget(given.cursor)
+        if self.suspect and given.cursor >= self.suspect.cursor:
+            self.suspect, self.news.suspect = None, "-"
+
+    def _count_attempt(self, now: float) -> None:
+        """An attempt failed if an entry was first in line, the stream lived on, and nothing was confirmed."""
+        line = self.again or self.given or ([self.handing] if self.handing else [])
+        if self._opened is None or not line:
+            return
+        first = line[0]
+        if now - first.at < LIVED.total_seconds() or self._confirmed_at > first.at or first.fate is Fate.GAPPED:
+            return
+        wall = self._wall_ms()
+        known = self.suspect if self.suspect and self.suspect.cursor == first.cursor else None
+        known = known or Suspect(first.cursor, 0, wall - int((now - first.at) * 1_000), wall)
+        self.suspect = replace(known, attempts=known.attempts + 1, last_ms=wall)
+        self.news.suspect = str(self.suspect)
+        self._flow.failures["unconfirmed"] += 1

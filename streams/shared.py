@@ -1,0 +1,28 @@
+"""What all consumers of a process work with."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from streams.dead_letters import DeadLetters
+from streams.history import History
+from streams.ledger import Ledger
+from streams.processes import Processes
+from streams.subscribers import Subscribers
+from streams.tail import Tail
+from telemetry.flow import Flow
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Shared(Generic[T]):
+    """One for the process. `most_attempts` is MAX_DELIVERY_ATTEMPTS: an entry that failed so often is given up."""
+
+    tail: Tail[T]
+    history: History[T]
+    ledger: Ledger
+    subscribers: Subscribers
+    processes: Processes
+    dead_letters: DeadLetters
+    flow: Flow
+    most_attempts: int = 3
