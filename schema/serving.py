@@ -14,9 +14,19 @@ from schema.acceptance import EXTENSION
 BACKLOG = 2_048
 """Connections that may wait to be accepted; the kernel's net.core.somaxconn is the other limit."""
 
+TAKES_NOTHING = timedelta(seconds=30)
+
 
 class Connection(HttpToolsProtocol):
     """uvicorn's HTTP/1.1, whose requests know their transport: ASGI alone cannot tell what a peer has taken."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A peer that acknowledges nothing for TAKES_NOTHING is gone, however long its machine keeps silent."""
+        super().connection_made(transport)
+        peer = transport.get_extra_info("socket")
+        if peer is not None and peer.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
+            milliseconds = TAKES_NOTHING // timedelta(milliseconds=1)
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
     def on_message_begin(self) -> None:
         """Called by the parser for each request of the connection."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +16,7 @@ from streams.keys import Keys
 log = logging.getLogger("divisionbell.streams")
 
 LEAVE_EVERY = 0.2
+ASK_AGAIN = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,13 @@ class Connections:
         self._enter = Script(redis, "enter")
         self._leave = Script(redis, "leave")
         self._left: Counter[str] = Counter()
+        self._ask_at = 0.0
 
     async def enter(self, user: str) -> Full | None:
         """Count a stream that is about to open; what is in the way if it may not."""
         limits = self._limits
+        if time.monotonic() < self._ask_at:
+            return None  # Redis did not answer a moment ago: nobody waits for it to not answer again
         try:
             if self._left[user]:
                 await self.settle()  # who has just left must not stand in their own way
@@ -61,6 +66,7 @@ class Connections:
                 args=[user, limits.per_user, limits.all_users, limits.connects, int(limits.window.total_seconds())],
             )
         except StreamsUnavailable:
+            self._ask_at = time.monotonic() + ASK_AGAIN
             return None
         return Full(limit.decode(), timedelta(seconds=seconds)) if limit else None
 

@@ -7,6 +7,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from streams.connection import connect
 from streams.connections import Connections, Limits
 from streams.janitor import Janitor
 from streams.keys import Keys
@@ -169,7 +170,7 @@ async def test_user_who_connects_too_often_is_told_how_long_to_wait(redis: Redis
 
 async def test_nobody_is_refused_because_redis_is_away() -> None:
     """The limits of all processes together fail open; those of the process remain."""
-    connections = Connections(redis=Redis(host="127.0.0.1", port=9), process="p1", limits=LIMITS)
+    connections = Connections(redis=connect("redis://127.0.0.1:9/0"), process="p1", limits=LIMITS)
 
     assert [await connections.enter("ada") for _ in range(5)] == [None] * 5
 
