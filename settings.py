@@ -4,10 +4,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-Seconds = Annotated[timedelta, Field(gt=timedelta(0))]
+
+def _seconds(value: object) -> object:
+    """A plain number is seconds; pydantic alone takes `P30D` and `00:00:10`, but not `10`."""
+    try:
+        return timedelta(seconds=float(value)) if isinstance(value, str | int | float) else value
+    except ValueError:
+        return value
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
+"""A span of time: seconds, or ISO 8601 such as P30D."""
 
 
 class Settings(BaseSettings):
@@ -25,7 +35,7 @@ class Settings(BaseSettings):
 
     demo_activity: str = Field("on", pattern="^(on|off)$", description="off: the demo invents nothing after its fill")
 
-    stream_retention: timedelta = Field(timedelta(days=30), description="what Redis keeps; PostgreSQL keeps all")
+    stream_retention: Seconds = Field(timedelta(days=30), description="what Redis keeps; PostgreSQL keeps all")
     stream_max_length: int = Field(1_000_000, ge=1_000)
     ring_size: int = Field(5_000, ge=10, description="recent activities a process keeps in memory")
     heartbeat: Seconds = Field(timedelta(seconds=10), description="longest silence on a stream")
