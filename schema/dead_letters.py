@@ -93,7 +93,7 @@ class DeadLetterSettled:
 @strawberry.type(description="Nothing was done, and why.")
 class DeadLetterRefused:
     message: str
-    letter: DeadLetter | None
+    current: DeadLetter | None = strawberry.field(description="The letter, if it was settled before.")
 
 
 DeadLetterPayload = Annotated[
@@ -104,6 +104,6 @@ DeadLetterPayload = Annotated[
 def to_payload(outcome: StoredLetter | LetterProblem) -> DeadLetterSettled | DeadLetterRefused:
     """The schema's object for what became of an operator's request."""
     if isinstance(outcome, LetterProblem):
-        letter = DeadLetter.of(outcome.letter) if outcome.letter else None
-        return DeadLetterRefused(message=outcome.message, letter=letter)
+        current = DeadLetter.of(outcome.letter) if outcome.letter else None
+        return DeadLetterRefused(message=outcome.message, current=current)
     return DeadLetterSettled(letter=DeadLetter.of(outcome))

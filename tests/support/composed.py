@@ -21,11 +21,11 @@ def viewer(user: str = "ada", *scopes: Scope) -> Viewer:
 
 
 @asynccontextmanager
-async def composed(database_url: str, redis_url: str) -> AsyncIterator[Floor]:
-    """The floor with its background tasks. A task that failed fails the test."""
+async def composed(database_url: str, redis_url: str, **more: object) -> AsyncIterator[Floor]:
+    """The floor with its background tasks, and `more` settings. A task that failed fails the test."""
     failures: list[Exception] = []
     metrics = Metrics()
-    settings = Settings(bookmark_every=timedelta(milliseconds=200), database_pool=4)
+    settings = Settings.model_validate({"bookmark_every": timedelta(milliseconds=200), "database_pool": 4, **more})
     floor = build_floor(settings, database_url=database_url, redis_url=redis_url, metrics=metrics)
     readiness = Readiness(health=floor.health, draining=asyncio.Event())
     async with running(floor, readiness=readiness, more={}, failed=failures.append):

@@ -172,6 +172,7 @@ subscription ($since: Cursor, $filter: ActivityFilter, $subscriber: ID) {
     cursor
     ... on ActivityAdded { deliveryAttempt publishedAt activity { id type title mp { name party riding } bill { number } } }
     ... on FeedGap { since through reason recovery }
+    ... on GapHealed { through activities { title } }
     ... on StreamNotice { kind head }
   }
 }

@@ -1,13 +1,15 @@
 """Health, and the advice that follows from it."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.advice import BACK_AFTER, DOWN_AFTER, Hysteresis, Transport
-from telemetry.health import HealthSampler
+from telemetry.advice import BACK_AFTER, DOWN_AFTER, Hysteresis, Transport, advise
+from telemetry.delivery import DeliveryStats, DeliveryWindow
+from telemetry.health import Facts, HealthSampler, Pel, conditions
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0.1, 5)), max_size=60))
@@ -78,3 +80,75 @@ async def test_advice_is_to_poll_when_redis_stays_away(monkeypatch: pytest.Monke
         modes.append(sampler.now.advice.mode)
 
     assert modes == [Transport.SSE] * 2 + [Transport.POLLING] * 13 + [Transport.SSE] * 5
+
+
+def facts(**more: object) -> Facts:
+    """All well, but for what is given."""
+    given: dict[str, object] = {"redis": True, "tail": True, "pel": Pel(), "delivery": DeliveryStats(), **more}
+    return Facts(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "mode"),
+    [
+        ({}, Transport.SSE),
+        ({"redis": False}, Transport.POLLING),
+        ({"tail": False}, Transport.POLLING),
+        ({"pel": Pel(total=50_001)}, Transport.POLLING),
+        ({"pel": Pel(total=10_001)}, Transport.DEGRADED),
+        ({"pel": Pel(total=10_000)}, Transport.SSE),
+        ({"pel": Pel(total=1, oldest=timedelta(hours=1, seconds=1))}, Transport.DEGRADED),
+        ({"delivery": DeliveryStats(1_000, 10, 501, 900, 1.0)}, Transport.DEGRADED),
+        ({"delivery": DeliveryStats(999, 10, 501, 900, 0.5)}, Transport.SSE),
+        ({"delivery": DeliveryStats(1_000, 10, 500, 900, 0.9989)}, Transport.DEGRADED),
+        ({"delivery": DeliveryStats(1_000, 10, 500, 900, 0.999)}, Transport.SSE),
+    ],
+)
+def test_each_condition_calls_for_its_transport(wrong: dict[str, object], mode: Transport) -> None:
+    """The table of the design; latency and success count from a thousand samples on."""
+    found = [condition.mode for condition in conditions(facts(**wrong)) if condition.holds]
+
+    assert (found[0] if found else Transport.SSE) is mode
+
+
+def test_poll_interval_follows_from_the_number_of_clients() -> None:
+    """A hundred thousand clients that fall back do not poll at five-second intervals."""
+    few, many = (advise(mode=Transport.POLLING, streams=streams) for streams in (10, 15_000))
+
+    assert few.poll_interval == timedelta(seconds=5)
+    assert many.poll_interval == timedelta(seconds=30)
+    assert many.jitter > few.jitter
+
+
+def test_delivery_window_forgets_after_five_minutes() -> None:
+    """Quantiles and success are those of the last minutes."""
+    now = [0.0]
+    window = DeliveryWindow(clock=lambda: now[0])
+    window.delivered(900, 10)
+    window.failed()
+    assert window.stats() == DeliveryStats(11, 1_000, 1_000, 1_000, 10 / 11)
+    now[0] = 301
+    for latency in (1, 3, 3, 3, 40):
+        window.delivered(latency)
+
+    assert window.stats() == DeliveryStats(5, 5, 50, 50, 1.0)
+    now[0] = 1_000
+    assert window.stats() == DeliveryStats()
+
+
+async def test_health_query_costs_redis_nothing() -> None:
+    """What is pending is read once a sample; asking for health reads the sample."""
+    asked = []
+
+    async def pel() -> Pel:
+        asked.append(1)
+        return Pel(total=3)
+
+    async def yes() -> bool:
+        return True
+
+    sampler = HealthSampler(probes={"redis": yes, "database": yes, "tail": yes}, pel=pel)
+    await sampler.sample()
+
+    assert [sampler.now.pel.total for _ in range(100)] == [3] * 100
+    assert len(asked) == 1
