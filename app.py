@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 
-from resolvers.activities import Activity, decode
+from resolvers.activities import Activity, decode, topics
 from resolvers.database.engine import connect as connect_database
 from resolvers.database.engine import newest_revision, revision
 from resolvers.database.feed import JoinedFeed, StoredActivities
@@ -30,11 +30,12 @@ from resolvers.database.reads import ReadMarks
 from resolvers.dead_letters import Settlements
 from resolvers.errors import Forbidden, Unauthenticated
 from resolvers.feed import Feed
+from resolvers.frames import Deliveries
 from resolvers.gaps import Continuations
 from resolvers.identity import Tokens, Viewer
 from resolvers.live import LiveFeed
 from resolvers.monitoring import watch
-from resolvers.stream import Lifetimes
+from resolvers.stream import StreamParts
 from resolvers.updates import Updates
 from schema.admission import Admission
 from schema.context import Context, Services
@@ -53,6 +54,7 @@ from streams.connection import eviction_policy
 from streams.connections import Connections, Limits
 from streams.dead_letters import DeadLetters
 from streams.errors import StreamsUnavailable
+from streams.fanout import Fanout
 from streams.history import History
 from streams.janitor import Janitor
 from streams.ledger import Ledger
@@ -149,15 +151,28 @@ def build_floor(settings: Settings, *, database_url: str, redis_url: str, metric
     )
     continuations = Continuations(tail=tail, log_of_record=log_of_record, most_replayed=settings.replay_cap)
     marker = RenderMarker(settings.state_dir)
-    live = LiveFeed(
+    deliveries = Deliveries(metrics=metrics, health=health, dead_letters=dead_letters)
+    fanout = Fanout(
+        tail=tail,
+        ledger=shared.ledger,
+        flow=metrics.flow,
+        poison=dead_letters.poison,
+        topics=topics,
+        observer=deliveries,
+        give_up=deliveries.give_up,
+        bookmark_every=settings.bookmark_every,
+    )
+    parts = StreamParts(
         shared=shared,
-        continuations=continuations,
+        fanout=fanout,
         health=health,
         metrics=metrics,
         marker=marker,
-        lifetimes=Lifetimes(longest=settings.max_stream_age),
+        longest=settings.max_stream_age,
         bookmark_every=settings.bookmark_every,
     )
+    live = LiveFeed(parts=parts, continuations=continuations)
+    health.streams = live.open_streams
     connections = Connections(redis=redis, process=process, limits=_limits(settings))
     publisher = Publisher(
         redis=redis,
@@ -191,6 +206,8 @@ def build_floor(settings: Settings, *, database_url: str, redis_url: str, metric
     )
     tasks: dict[str, Work] = {
         "tail": tail.run,
+        "fanout": fanout.run,
+        "lifetimes": live.run,
         "ledger": shared.ledger.run,
         "checkpoints": checkpoints.run,
         "connections": connections.run,
@@ -242,7 +259,7 @@ def build(settings: Settings, *, identities: Sequence[Identity] = (), beside: Wo
         floor = build_floor(settings, database_url=settings.database_url, redis_url=settings.redis_url, metrics=metrics)
     except ValueError as error:
         raise NotReady(str(error)) from error
-    streams = OpenStreams()
+    streams = OpenStreams(heartbeat=settings.heartbeat)
     readiness = Readiness(health=floor.health, draining=streams.draining)
     more = {} if beside is None else {"beside": beside}
 
@@ -259,7 +276,7 @@ def build(settings: Settings, *, identities: Sequence[Identity] = (), beside: Wo
         per_user=settings.max_streams_per_user,
         per_second=settings.max_connects_per_second,
     )
-    view = _view(floor, settings=settings, tokens=tokens, streams=streams, explorer=explorer, admission=admission)
+    view = _view(floor, tokens=tokens, streams=streams, explorer=explorer, admission=admission)
     app = Starlette(
         routes=[
             Route("/graphql", view),
@@ -286,7 +303,7 @@ def build(settings: Settings, *, identities: Sequence[Identity] = (), beside: Wo
 
 
 def _view(
-    floor: Floor, *, settings: Settings, tokens: Tokens, streams: OpenStreams, explorer: Explorer, admission: Admission
+    floor: Floor, *, tokens: Tokens, streams: OpenStreams, explorer: Explorer, admission: Admission
 ) -> GraphQLView[Viewer, Context]:
     async def authenticate(request: Request) -> Viewer:
         try:
@@ -315,7 +332,6 @@ def _view(
         explorer=explorer.page,
         admit=admission.admit,
         streams=streams,
-        heartbeat=settings.heartbeat,
         closing=closing,
     )
 

@@ -98,6 +98,10 @@ def decode(data: bytes) -> Activity:
         raise ValueError(f"not an activity: {error!r}") from error
 
 
+Topic = tuple[str, object]
+ANY: Topic = ("any", None)
+
+
 @dataclass(frozen=True, slots=True)
 class ActivityFilter:
     """Which activities a reader wants: of one of `types`, by one of `mps`, on one of `bills`; empty means any."""
@@ -114,5 +118,21 @@ class ActivityFilter:
             and (not self.bills or (activity.bill is not None and activity.bill.id in self.bills))
         )
 
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Topics of which every matching activity has one: those of the narrowest condition."""
+        if self.bills:
+            return tuple(("bill", bill) for bill in self.bills)
+        if self.mps:
+            return tuple(("mp", mp) for mp in self.mps)
+        return tuple(("type", type_) for type_ in self.types) or (ANY,)
+
 
 EVERYTHING = ActivityFilter()
+
+
+def topics(activity: Activity) -> tuple[Topic, ...]:
+    """What an activity is about, for an index of filters."""
+    mp = (("mp", activity.mp.id),) if activity.mp else ()
+    bill = (("bill", activity.bill.id),) if activity.bill else ()
+    return (ANY, ("type", activity.type), *mp, *bill)

@@ -78,7 +78,8 @@ class Healed:
 class Notice:
     """A message from the server. `cursor` is where this stream has come to, `head` where the log ends.
 
-    `retry_after` is when a client that is told CLOSING should come back.
+    `retry_after` is when a client that is told CLOSING should come back, `reauthenticate_by` when its token expires:
+    known with HELLO, REAUTHENTICATE and CLOSING, which are said to one client; all other notices are everybody's.
     """
 
     cursor: Cursor
@@ -86,11 +87,15 @@ class Notice:
     head: Cursor
     at: datetime
     advice: Advice
-    reauthenticate_by: datetime | None
+    reauthenticate_by: datetime | None = None
     retry_after: timedelta | None = None
 
 
 Event = Added | Gap | Healed | Notice
+
+
+class Unshowable(Exception):
+    """An event cannot be turned into bytes; the message says why."""
 
 
 def added(entry: Entry[Activity], *, attempt: int) -> Added:

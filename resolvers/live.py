@@ -2,29 +2,28 @@
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
-from resolvers.activities import Activity, ActivityFilter
+from resolvers.activities import ActivityFilter
 from resolvers.errors import CursorFromTheFuture, InvalidInput, Unavailable
-from resolvers.events import Gap, NoticeKind
+from resolvers.events import NoticeKind
 from resolvers.gaps import Continuations, Start
 from resolvers.identity import Viewer
-from resolvers.stream import Lifetimes, LiveStream
-from streams.consumer import Consumer
+from resolvers.stream import LiveStream, StreamParts, Wish
 from streams.cursor import Cursor
 from streams.errors import StreamsUnavailable
-from streams.marker import RenderMarker
-from streams.shared import Shared
+from streams.seats import Outlet
 from streams.signals import Signal, SignalKind
 from streams.steps import Acceptance, Closed, Confirmation
 from streams.subscribers import Acknowledged, Opened, Subscriber, SubscriberInvalid
 from telemetry.advice import Advice
-from telemetry.health import HealthSampler
-from telemetry.metrics import Metrics
 
+LOOK_AT_CLOCKS_EVERY = 0.5
 SLICES = 20
 """Steps in which streams are ended when the process drains."""
 
@@ -32,31 +31,17 @@ SLICES = 20
 class LiveFeed:
     """Opens streams, tells them what other processes say, and ends all of them when the server drains."""
 
-    def __init__(
-        self,
-        *,
-        shared: Shared[Activity],
-        continuations: Continuations,
-        health: HealthSampler,
-        metrics: Metrics,
-        marker: RenderMarker,
-        lifetimes: Lifetimes,
-        bookmark_every: timedelta = timedelta(seconds=10),
-    ) -> None:
-        self._shared = shared
+    def __init__(self, *, parts: StreamParts, continuations: Continuations) -> None:
+        self._parts = parts
+        self._shared = parts.shared
         self._continuations = continuations
-        self._health = health
-        self._metrics = metrics
-        self._marker = marker
-        self._lifetimes = lifetimes
-        self._bookmark_every = bookmark_every
+        self._metrics = parts.metrics
         self._open: set[LiveStream] = set()
         self._newest: dict[str, LiveStream] = {}
         self._of_user: Counter[str] = Counter()
-        health.changed.append(self._advise)
+        parts.health.changed.append(self._advise)
 
-    @asynccontextmanager
-    async def stream(
+    async def open(
         self,
         *,
         viewer: Viewer,
@@ -64,13 +49,14 @@ class LiveFeed:
         chosen: ActivityFilter,
         device: str | None,
         acceptance: Acceptance | None = None,
+        outlet: Outlet | None = None,
         confirmation: Confirmation = Confirmation.SOCKET,
-    ) -> AsyncIterator[LiveStream]:
-        """Open a stream after `since`, or where `device` left off, or at the head.
+    ) -> LiveStream:
+        """Open a stream after `since`, or where `device` left off, or at the head. Its owner calls `leave`.
 
-        `acceptance` tells what the client's side has taken; without it, what is asked past counts as taken. Raises
-        InvalidInput for a device ID that is none, or is missing where the client confirms, and Unavailable when a
-        position is needed and Redis is away.
+        `acceptance`, or `outlet`, tells what the client's side has taken; without, what is asked past counts as taken.
+        Raises InvalidInput for a device ID that is none, or is missing where the client confirms, and Unavailable when
+        a position is needed and Redis is away.
         """
         if confirmation is Confirmation.CLIENT and device is None:
             raise InvalidInput("confirm: CLIENT needs 'subscriber', the ID of the device that confirms.")
@@ -79,21 +65,48 @@ class LiveFeed:
         if start is None and opened is not None:
             start = await self._continuations.of_position(opened.position, lost=opened.lost, chosen=chosen)
         start = start or Start(self._shared.tail.head)
-        consumer = Consumer(
-            shared=self._shared,
+        stream = LiveStream(
+            parts=self._parts,
+            wish=Wish(viewer, chosen, confirmation, start.cursor if since is not None else None),
             start=start.cursor,
+            first=(start.gap,) if start.gap else (),
             opened=opened,
-            since=start.cursor if since is not None else None,
-            matches=chosen.matches,
             acceptance=acceptance,
-            confirmation=confirmation,
-            bookmark_every=self._bookmark_every,
+            outlet=outlet,
         )
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(consumer)
-            stream = self._enter(consumer, viewer, start.gap, opened)
-            stack.callback(self._leave, stream, opened)
+        self._enter(stream)
+        return stream
+
+    @asynccontextmanager
+    async def stream(self, **wish: Any) -> AsyncIterator[LiveStream]:  # noqa: ANN401 - those of `open`
+        """`open` as a block that leaves the stream in the end."""
+        stream = await self.open(**wish)
+        try:
             yield stream
+        finally:
+            self.leave(stream)
+
+    def leave(self, stream: LiveStream) -> None:
+        """The stream is over; does nothing the second time."""
+        if stream not in self._open:
+            return
+        stream.leave()
+        reason = stream.closed.value if stream.closed else "client"
+        self._metrics.sse_connections_closed_total.labels(reason=reason).inc()
+        self._open.discard(stream)
+        self._of_user[stream.user] -= 1
+        if not self._of_user[stream.user]:
+            del self._of_user[stream.user]
+        if stream.subscriber and self._newest.get(stream.subscriber.name) is stream:
+            del self._newest[stream.subscriber.name]
+
+    async def run(self) -> None:
+        """Look at every stream's clock until cancelled: tokens expire, and no stream lives for ever."""
+        while True:
+            await asyncio.sleep(LOOK_AT_CLOCKS_EVERY)
+            now = time.monotonic()
+            for stream in tuple(self._open):
+                stream.look_at_clock(now)
 
     async def acknowledge(self, viewer: Viewer, *, device: str, through: Cursor) -> Acknowledged | None:
         """The client has everything up to `through`; None for a device never seen.
@@ -110,7 +123,7 @@ class LiveFeed:
         except StreamsUnavailable as error:
             raise Unavailable("Your confirmation cannot be kept now. Send it again in a minute.") from error
         if newest := self._newest.get(subscriber.name):
-            newest.consumer.acknowledge(through)
+            newest.acknowledge(through)
         return acknowledged
 
     def heard(self, signal: Signal) -> None:
@@ -118,22 +131,22 @@ class LiveFeed:
         if signal.kind is SignalKind.REDRIVEN and signal.name == "*":
             cursor = Cursor.parse(signal.detail.rpartition(":")[2])
             self._shared.dead_letters.poison.discard(cursor)
-            for one in self._open:
-                if one.consumer.position >= cursor:
-                    one.consumer.deliver_mail(signal.detail)
+            for one in tuple(self._open):
+                if one.position >= cursor:
+                    one.deliver_mail(signal.detail)
             return
         stream = self._newest.get(signal.name)
         if stream is None:
             return
         match signal.kind:
-            case SignalKind.TAKEN_OVER if stream.consumer.epoch < int(signal.detail):
+            case SignalKind.TAKEN_OVER if stream.epoch < int(signal.detail):
                 stream.close(Closed.SUPERSEDED)
             case SignalKind.RELEASED:
-                stream.consumer.look_again()
+                stream.look_again()
             case SignalKind.ACKNOWLEDGED:
-                stream.consumer.acknowledge(Cursor.parse(signal.detail))
+                stream.acknowledge(Cursor.parse(signal.detail))
             case SignalKind.REDRIVEN:
-                stream.consumer.deliver_mail(signal.detail)
+                stream.deliver_mail(signal.detail)
 
     def open_streams(self, user: str | None = None) -> int:
         """How many streams this process has open; with `user`, how many of theirs."""
@@ -168,41 +181,20 @@ class LiveFeed:
                 return None  # the client's own cursor is all that is needed to go on
             raise Unavailable("Your position cannot be read now. Send 'since', or try again in a minute.") from error
 
-    def _enter(
-        self, consumer: Consumer[Activity], viewer: Viewer, gap: Gap | None, opened: Opened | None
-    ) -> LiveStream:
-        stream = LiveStream(
-            consumer=consumer,
-            first=(gap,) if gap else (),
-            viewer=viewer,
-            health=self._health,
-            metrics=self._metrics,
-            marker=self._marker,
-            lifetimes=self._lifetimes,
-        )
+    def _enter(self, stream: LiveStream) -> None:
         self._open.add(stream)
         self._of_user[stream.user] += 1
-        if opened:
+        if stream.subscriber:
             # A newer stream of the same device takes over; one in another process hears of it by a signal.
-            if older := self._newest.get(opened.subscriber.name):
+            if older := self._newest.get(stream.subscriber.name):
                 older.close(Closed.SUPERSEDED)
-            self._newest[opened.subscriber.name] = stream
-        return stream
-
-    def _leave(self, stream: LiveStream, opened: Opened | None) -> None:
-        stream.forget()
-        reason = stream.closed.value if stream.closed else "client"
-        self._metrics.sse_connections_closed_total.labels(reason=reason).inc()
-        self._open.discard(stream)
-        self._of_user[stream.user] -= 1
-        if not self._of_user[stream.user]:
-            del self._of_user[stream.user]
-        if opened and self._newest.get(opened.subscriber.name) is stream:
-            del self._newest[opened.subscriber.name]
+            self._newest[stream.subscriber.name] = stream
 
     def _advise(self, _: Advice) -> None:
+        self._parts.fanout.say(NoticeKind.ADVICE)
         for stream in self._open:
-            stream.tell(NoticeKind.ADVICE)
+            if not stream.seated:
+                stream.tell(NoticeKind.ADVICE)
 
 
 def _subscriber(viewer: Viewer, device: str) -> Subscriber:

@@ -48,7 +48,6 @@ def watch(
         probes={"redis": redis, "database": database, "tail": follows},
         pel=pel,
         alarms=alarms,
-        streams=lambda: len(metrics.flow.streams),
     )
     _show(health, shared=shared, metrics=metrics)
     return health

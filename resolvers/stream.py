@@ -1,86 +1,245 @@
-"""One client's stream: what the consumer finds, as the events a client sees."""
+"""One client's stream: what the consumer finds, as the events a client sees; at the live edge, a seat."""
 
 import asyncio
+import math
 import random
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from resolvers.activities import Activity
+from resolvers.activities import Activity, ActivityFilter
 from resolvers.events import Event, Gap, Notice, NoticeKind, added, healed, not_delivered
+from resolvers.frames import RENDER_AGAIN_AFTER, Render, SharedFrames, notice
 from resolvers.identity import Viewer
 from streams.consumer import Consumer
+from streams.cursor import Cursor
+from streams.fanout import Fanout
+from streams.in_flight import Left
 from streams.marker import RenderMarker
-from streams.steps import Bookmark, Closed, Delivery, Healed, Missing, Note, Step
+from streams.receipts import Refusal
+from streams.seats import Kind, Outlet, Seat
+from streams.shared import Shared
+from streams.steps import Acceptance, Bookmark, Closed, Confirmation, Delivery, Healed, Missing, Note, Step
+from streams.subscribers import Opened, Subscriber
 from telemetry.health import HealthSampler
 from telemetry.metrics import Metrics
 
-RENDER_AGAIN_AFTER = (0.05, 0.2)
-"""Seconds between the three times that an activity is rendered before nobody is shown it: within a second."""
 REAUTHENTICATE_BEFORE = timedelta(seconds=60)
 COME_BACK_WITHIN = 5.0
 """Seconds over which clients whose streams are ended together are told to come back."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lifetimes:
-    """How long a stream may be open at most: `longest`, or up to a fifth less, so that they do not end together."""
+class StreamParts:
+    """What all streams of a process work with. `longest`: how long one may be open, less up to a fifth at random."""
 
+    shared: Shared[Activity]
+    fanout: Fanout[Activity]
+    health: HealthSampler
+    metrics: Metrics
+    marker: RenderMarker
     longest: timedelta = timedelta(hours=1)
+    bookmark_every: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client asked for. `since`: its own cursor, if it brought one."""
+
+    viewer: Viewer
+    chosen: ActivityFilter
+    confirmation: Confirmation
+    since: Cursor | None
 
 
 class LiveStream:
-    """`async for event in stream.events()`. Ends when the server closes it; see `closed`."""
+    """`async for event in stream.events()`, until the server closes it (see `closed`) or it has caught up (`at_edge`).
+
+    A stream at the edge takes a seat: `sit`. Whoever has something to say to it alone calls `alone`; it then rises, and
+    goes on with `events` in the task that `resume` starts. `leave` ends it, wherever it is.
+    """
+
+    __slots__ = (
+        "_acceptance",
+        "_broken",
+        "_closed",
+        "_closes_at",
+        "_first",
+        "_greeted",
+        "_opened",
+        "_outlet",
+        "_parts",
+        "_place",
+        "_reauthenticate_at",
+        "_resume",
+        "_why_it_ends",
+        "_wish",
+    )
 
     def __init__(
         self,
         *,
-        consumer: Consumer[Activity],
+        parts: StreamParts,
+        wish: Wish,
+        start: Cursor,
         first: tuple[Gap, ...],
-        viewer: Viewer,
-        health: HealthSampler,
-        metrics: Metrics,
-        marker: RenderMarker,
-        lifetimes: Lifetimes,
+        opened: Opened | None,
+        acceptance: Acceptance | None,
+        outlet: Outlet | None,
     ) -> None:
-        self._consumer = consumer
+        """`first`: what is missing already. With an `outlet` it can take a seat; `acceptance` is then its own."""
+        self._parts = parts
+        self._wish = wish
         self._first = first
-        self._viewer = viewer
-        self._health = health
-        self._metrics = metrics
-        self._marker = marker
+        self._opened = opened
+        self._acceptance = outlet or acceptance
+        self._outlet = outlet
+        self._greeted = False
         self._broken: str | None = None
-        loop = asyncio.get_running_loop()
-        left = (viewer.expires_at - datetime.now(UTC)).total_seconds()
-        age = lifetimes.longest.total_seconds() * random.uniform(0.8, 1)  # noqa: S311 - spread, not secrecy
-        self._timers = [
-            loop.call_later(max(left - REAUTHENTICATE_BEFORE.total_seconds(), 0), self.tell, NoticeKind.REAUTHENTICATE),
-            loop.call_later(max(left, 0), self.close, Closed.EXPIRED),
-            loop.call_later(age, self.close, Closed.AGED),
-        ]
+        self._closed: Closed | None = None
+        self._resume: Callable[[], None] = _nothing
+        now = time.monotonic()
+        left = (wish.viewer.expires_at - datetime.now(UTC)).total_seconds()
+        age = parts.longest.total_seconds() * random.uniform(0.8, 1)  # noqa: S311 - spread, not secrecy
+        self._reauthenticate_at = now + left - REAUTHENTICATE_BEFORE.total_seconds()
+        self._closes_at = now + min(left, age)
+        self._why_it_ends = Closed.EXPIRED if left <= age else Closed.AGED
+        self._place: Consumer[Activity] | Seat[Activity] = self._make_consumer(start, since=wish.since).enter()
+
+    def _make_consumer(
+        self, start: Cursor, *, since: Cursor | None = None, left: Left | None = None
+    ) -> Consumer[Activity]:
+        return Consumer(
+            shared=self._parts.shared,
+            start=start,
+            opened=self._opened,
+            since=since,
+            matches=self._wish.chosen.matches,
+            acceptance=self._acceptance,
+            confirmation=self._wish.confirmation,
+            bookmark_every=self._parts.bookmark_every,
+            edge=self._parts.fanout if self._outlet else None,
+            left=left,
+        )
 
     @property
     def user(self) -> str:
         """Whose it is."""
-        return self._viewer.user
+        return self._wish.viewer.user
+
+    @property
+    def subscriber(self) -> Subscriber | None:
+        """The device whose position it moves, if it has one."""
+        return self._opened.subscriber if self._opened else None
+
+    @property
+    def epoch(self) -> int:
+        """Of the subscriber's streams, the one with the highest counts; 0 without a device ID."""
+        return self._opened.epoch if self._opened else 0
+
+    @property
+    def position(self) -> Cursor:
+        """How far it has come."""
+        place = self._place
+        return (
+            place.cohort.reached(place.written, self._parts.fanout.head) if isinstance(place, Seat) else place.position
+        )
 
     @property
     def closed(self) -> Closed | None:
         """Why the server ended it, once it has."""
-        return self._consumer.closed
+        return self._closed or (None if isinstance(self._place, Seat) else self._place.closed)
 
     @property
-    def consumer(self) -> Consumer[Activity]:
-        """What drives it."""
-        return self._consumer
+    def at_edge(self) -> bool:
+        """Whether it has caught up, and may take a seat."""
+        return not isinstance(self._place, Seat) and self._place.at_edge and self.closed is None
+
+    @property
+    def seated(self) -> bool:
+        """Whether it has a seat."""
+        return isinstance(self._place, Seat)
+
+    def sit(self, render: Render, *, resume: Callable[[], None]) -> None:
+        """Take a seat among those with the same `render` and filter. `resume`: go on with `events`, in a task.
+
+        Raises RuntimeError for a stream that is not at the edge.
+        """
+        outlet, consumer, chosen, fanout = self._outlet, self.alone(), self._wish.chosen, self._parts.fanout
+        if outlet is None or consumer.position != fanout.head:
+            raise RuntimeError("only a stream that has caught up, and has an outlet, can take a seat")
+        consumer.sit()
+        self._resume = resume
+        if self._opened is not None and (self._opened.pending or self._opened.mail or self._opened.suspect):
+            self._opened = Opened(self._opened.subscriber, self._opened.position, self._opened.epoch)
+        kind = Kind(
+            key=(render, chosen),
+            topics=chosen.topics,
+            matches=chosen.matches,
+            frames=SharedFrames(render, self._parts.health, self._parts.marker),
+        )
+        self._place = fanout.sit(self, outlet, kind, self._opened)
+
+    def rise(self) -> None:
+        """Leave the seat, if it has one, and go on alone."""
+        if self.seated:
+            self.alone()
+            self._resume()
+
+    def alone(self) -> Consumer[Activity]:
+        """What drives it when it does not sit; it rises if it does, and whoever calls this must see it driven."""
+        if isinstance(self._place, Seat):
+            left = self._parts.fanout.leave(self._place)
+            self._place = self._make_consumer(left.position, left=left).enter()
+        return self._place
 
     def close(self, reason: Closed) -> None:
         """End it, with a notice to the client."""
-        self._consumer.close(reason)
+        seated = self.seated
+        self.alone().close(reason)
+        if seated:
+            self._resume()
 
     def tell(self, kind: NoticeKind) -> None:
-        """Send a notice before anything else."""
-        self._consumer.say(kind)
+        """Send a notice to this client alone, before anything else."""
+        self.rise()
+        self.alone().say(kind)
+
+    def stalled(self) -> None:
+        """Its connection takes nothing: cut it."""
+        self._closed = Closed.STALLED
+        self._parts.health.delivery.failed()
+        if self._outlet is not None:
+            self._outlet.abort()
+
+    def refused(self, reason: Refusal) -> None:
+        """A receipt of its seat did not count."""
+        self.close(Closed.SUPERSEDED if reason is Refusal.SUPERSEDED else Closed.REWOUND)
+
+    def acknowledge(self, through: Cursor) -> None:
+        """The client says that it has everything up to `through`."""
+        if not isinstance(self._place, Seat):  # who has a seat is confirmed by its connection
+            self._place.acknowledge(through)
+
+    def look_again(self) -> None:
+        """Another process has given entries of this subscriber up."""
+        if not isinstance(self._place, Seat):  # who has a seat has nothing pending
+            self._place.look_again()
+
+    def deliver_mail(self, word: str) -> None:
+        """There is mail for this subscriber."""
+        self.rise()
+        self.alone().deliver_mail(word)
+
+    def look_at_clock(self, now: float) -> None:
+        """End it when its time has come (`time.monotonic`), and say so in time."""
+        if now >= self._closes_at:
+            self._closes_at = math.inf
+            self.close(self._why_it_ends)
+        elif now >= self._reauthenticate_at:
+            self._reauthenticate_at = math.inf
+            self.tell(NoticeKind.REAUTHENTICATE)
 
     def broken(self, error: str) -> None:
         """The event that was yielded last could not be rendered: nothing of it was sent."""
@@ -88,76 +247,90 @@ class LiveStream:
 
     def rendered(self) -> None:
         """The event that was yielded last has been rendered, or could not be; the process survived it."""
-        self._marker.rendered()
+        self._parts.marker.rendered()
 
-    def forget(self) -> None:
+    def leave(self) -> None:
         """The stream is over."""
-        for timer in self._timers:
-            timer.cancel()
+        self.alone().leave()
 
     async def events(self) -> AsyncGenerator[Event]:
         """HELLO with the starting cursor, what is missing already, then activities and bookmarks, at last CLOSING."""
-        yield self._notice(NoticeKind.HELLO)
-        for gap in self._first:
-            yield gap
-        async for step in self._consumer:
+        consumer = self.alone()
+        if not self._greeted:
+            self._greeted = True
+            yield self._own_notice(NoticeKind.HELLO)
+            for gap in self._first:
+                yield gap
+        async for step in consumer:
             if not isinstance(step, Delivery):
                 if (event := self._event(step)) is not None:
                     yield event
                 continue
-            event = added(step.entry, attempt=step.attempt)
-            for again_after in (*RENDER_AGAIN_AFTER, None):
-                self._marker.rendering(step.entry.cursor)
+            async for event in self._shown(step):
                 yield event
-                if self._broken is None:
-                    self._observe(step)
-                    break
-                error, self._broken = self._broken, None
-                self._metrics.flow.failures["render"] += 1
-                if again_after is not None:
-                    await asyncio.sleep(again_after)
-                elif missing := await self._give_up(step, error):
-                    yield not_delivered(self._consumer.position, missing)
+        if self.closed is None:
+            return
         if self.closed in (Closed.STALLED, Closed.LAGGING):
-            self._health.delivery.failed()
-        yield self._notice(NoticeKind.CLOSING)
+            self._parts.health.delivery.failed()
+        yield self._own_notice(NoticeKind.CLOSING)
+
+    async def _shown(self, delivery: Delivery[Activity]) -> AsyncGenerator[Event]:
+        """The activity, again while it cannot be rendered; in the end, if nobody can be shown it, a gap."""
+        event = added(delivery.entry, attempt=delivery.attempt)
+        for again_after in (*RENDER_AGAIN_AFTER, None):
+            self._parts.marker.rendering(delivery.entry.cursor)
+            yield event
+            if self._broken is None:
+                self._observe(delivery)
+                return
+            error, self._broken = self._broken, None
+            self._parts.metrics.flow.failures["render"] += 1
+            if again_after is not None:
+                await asyncio.sleep(again_after)
+            elif missing := await self._give_up(delivery, error):
+                yield not_delivered(self.position, missing)
 
     async def _give_up(self, delivery: Delivery[Activity], error: str) -> Missing | None:
         if delivery.live:
-            self._health.delivery.failed()
-        return await self._consumer.condemn(delivery, error)
+            self._parts.health.delivery.failed()
+        return await self.alone().condemn(delivery, error)
 
     def _event(self, step: Step[Activity]) -> Event | None:
         match step:
             case Missing():
-                return not_delivered(self._consumer.position, step)
+                return not_delivered(self.position, step)
             case Healed():
-                return healed(self._consumer.position, step.entries) if step.entries else None
-            case Bookmark():
-                return self._notice(NoticeKind.BOOKMARK)
+                return healed(self.position, step.entries) if step.entries else None
+            case Bookmark(position, head):
+                return notice(NoticeKind.BOOKMARK, position=position, head=head, health=self._parts.health)
             case Note(what=NoticeKind() as kind):
-                return self._notice(kind)
+                return self._own_notice(kind)
         return None
 
     def _observe(self, delivery: Delivery[Activity]) -> None:
         """It has just been accepted by the connection."""
         late = datetime.now(UTC).timestamp() * 1_000 - delivery.entry.published_at
         mode = "live" if delivery.live else "recovered"
-        self._metrics.sse_delivery_latency_ms.labels(delivery.entry.item.type.value, mode).observe(late)
+        self._parts.metrics.sse_delivery_latency_ms.observe((delivery.entry.item.type.value, mode), late)
         if delivery.live:
-            self._health.delivery.delivered(late)
+            self._parts.health.delivery.delivered(late)
 
-    def _notice(self, kind: NoticeKind) -> Notice:
+    def _own_notice(self, kind: NoticeKind) -> Notice:
+        """A notice to this client alone."""
         retry_after = None
         if kind is NoticeKind.CLOSING:
             spread = random.uniform(0, COME_BACK_WITHIN)  # noqa: S311 - spread, not secrecy
             retry_after = timedelta(seconds=spread) if self.closed is not Closed.HALTED else timedelta(seconds=30)
         return Notice(
-            cursor=self._consumer.position,
+            cursor=self.position,
             kind=kind,
-            head=self._consumer.head,
+            head=self.alone().head,
             at=datetime.now(UTC),
-            advice=self._health.now.advice,
-            reauthenticate_by=self._viewer.expires_at,
+            advice=self._parts.health.now.advice,
+            reauthenticate_by=self._wish.viewer.expires_at,
             retry_after=retry_after,
         )
+
+
+def _nothing() -> None:
+    """What is to be resumed before there was a seat."""

@@ -1,6 +1,8 @@
 """What a resolver gets beside its arguments."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
 
 from strawberry.types import Info
 
@@ -8,12 +10,16 @@ from resolvers.activities import Activity
 from resolvers.database.feed import StoredActivities
 from resolvers.database.reads import ReadMarks
 from resolvers.dead_letters import Settlements
+from resolvers.events import Event, Unshowable
 from resolvers.feed import Feed
 from resolvers.identity import Scope, Viewer
 from resolvers.live import LiveFeed
 from resolvers.stream import LiveStream
 from resolvers.updates import Updates
-from schema.acceptance import SentBytes
+from schema import incidents
+from schema.events import to_object
+from schema.rendering import Rendering
+from schema.wire import Wire, frame
 from streams.entries import Log
 from telemetry.health import HealthSampler
 
@@ -32,21 +38,55 @@ class Services:
     log_of_record: Log[Activity]
 
 
+@dataclass(frozen=True, slots=True)
+class EverybodysContext:
+    """The context of what is rendered once for all. It has no viewer: whoever asks for one finds out (I6)."""
+
+    @property
+    def viewer(self) -> NoReturn:
+        """Raises RuntimeError."""
+        raise RuntimeError("what everybody is shown must not depend on a viewer: it was rendered for all of them")
+
+
+@dataclass(frozen=True, slots=True)
+class ForEverybody:
+    """Renders events for all who sent the same operation, over connections of the same framing."""
+
+    rendering: Rendering
+    chunked: bool
+
+    def __call__(self, event: Event) -> bytes:
+        """What `Wire.write` takes. Raises Unshowable."""
+        try:
+            shown = to_object(event)
+        except Exception as fault:
+            incidents.record(fault, during="rendering an event")
+            raise Unshowable(repr(fault)) from fault
+        data, error = self.rendering.frame(shown, str(event.cursor))
+        if error is not None:
+            raise Unshowable(repr(error)) from error
+        return frame(data, chunked=self.chunked)
+
+
 @dataclass(slots=True, weakref_slot=True)
 class Context:
     """One operation's viewer and services.
 
-    `stream_cursor` becomes the SSE `id:` of the event yielded next; `sent` tells what the client's side has taken;
-    `stream` is what a subscription yields from.
+    `stream_cursor` becomes the SSE `id:` of the event yielded next; `wire` is the connection of a subscription, and
+    `stream` what it yields from.
     """
 
     viewer: Viewer
     services: Services
     traceparent: str | None = None
     last_event_id: str | None = None
-    stream_cursor: str | None = field(default=None)
-    sent: SentBytes | None = field(default=None)
-    stream: LiveStream | None = field(default=None)
+    stream_cursor: str | None = None
+    wire: Wire | None = None
+    stream: LiveStream | None = None
+
+    def without_viewer(self) -> EverybodysContext:
+        """The context in which events are executed."""
+        return EverybodysContext()
 
     def rendered(self, error: BaseException | None) -> bool:
         """See `schema.view.StreamContext`. What a stream cannot show, it tries again, and then tells as a gap."""
@@ -56,6 +96,26 @@ class Context:
         if error is not None:
             self.stream.broken(repr(error))
         return error is None
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether the stream has caught up, and can go on in the fan-out."""
+        return self.stream is not None and self.stream.at_edge
+
+    def sit(self, rendering: Rendering, wire: Wire, resume: Callable[[], None]) -> None:
+        """Take a seat in the fan-out."""
+        if self.stream is not None:
+            self.stream.sit(ForEverybody(rendering, wire.chunked), resume=resume)
+
+    def rise(self) -> None:
+        """The client does not keep up with the fan-out."""
+        if self.stream is not None:
+            self.stream.rise()
+
+    def close(self) -> None:
+        """The subscription is over."""
+        if self.stream is not None:
+            self.services.live.leave(self.stream)
 
 
 def allowed(info: Info[Context, None], scope: Scope) -> Context:

@@ -1,6 +1,7 @@
 """Events of the subscription, and of the poll that stands in for it."""
 
 import math
+from collections.abc import Hashable
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -105,6 +106,11 @@ def to_object(event: domain.Event) -> FeedEvent:
             return GapHealed.of(event)
         case domain.Notice():
             return StreamNotice.of(event)
+
+
+def everybodys(event: object) -> Hashable | None:
+    """The cursor of an activity that is handed over the first time: its frame is the same for all (a `ShareKey`)."""
+    return event.cursor if isinstance(event, ActivityAdded) and event.delivery_attempt == 1 else None
 
 
 def closing_notice(advice: Advice, retry_after: timedelta | None) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from enum import Enum, auto
 from typing import Any
 
+from graphql import ExecutionResult as GraphQLExecutionResult
 from graphql import GraphQLError
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
@@ -31,12 +32,12 @@ def underlying(error: GraphQLError) -> BaseException:
     return cause
 
 
-def is_request_error(result: ExecutionResult) -> bool:
+def is_request_error(result: ExecutionResult | GraphQLExecutionResult) -> bool:
     """Whether nothing was executed: no error belongs to a field."""
     return result.data is None and bool(result.errors) and all(error.path is None for error in result.errors or ())
 
 
-def to_payload(result: ExecutionResult) -> dict[str, Any]:
+def to_payload(result: ExecutionResult | GraphQLExecutionResult) -> dict[str, Any]:
     """The GraphQL response. `data` is left out when nothing was executed, as the specification demands."""
     payload: dict[str, Any] = {} if is_request_error(result) else {"data": result.data}
     if result.errors:

@@ -1,7 +1,7 @@
 """The schema put together."""
 
 from resolvers.errors import Refusal, Unavailable
-from schema.events import ActivityAdded, FeedGap, GapHealed, StreamNotice
+from schema.events import ActivityAdded, FeedGap, GapHealed, StreamNotice, everybodys
 from schema.executable import ExecutableSchema
 from schema.mutation import Mutation
 from schema.query import Query
@@ -28,4 +28,5 @@ def build_schema() -> ExecutableSchema:
         types=[ActivityAdded, FeedGap, GapHealed, StreamNotice],
         config=configuration(),
         explain=explain,
+        share=everybodys,
     )

@@ -9,7 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from schema.acceptance import EXTENSION
+from schema.wire import EXTENSION
 
 BACKLOG = 2_048
 """Connections that may wait to be accepted; the kernel's net.core.somaxconn is the other limit."""
@@ -17,8 +17,12 @@ BACKLOG = 2_048
 TAKES_NOTHING = timedelta(seconds=30)
 
 
+class Detached(Exception):
+    """Why uvicorn has lost a connection that is still open."""
+
+
 class Connection(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, whose requests know their transport: ASGI alone cannot tell what a peer has taken."""
+    """uvicorn's HTTP/1.1, from which a response that has begun can be taken over: see `schema.wire.Wire`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A peer that acknowledges nothing for TAKES_NOTHING is gone, however long its machine keeps silent."""
@@ -31,7 +35,15 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Called by the parser for each request of the connection."""
         super().on_message_begin()
-        self.scope["extensions"] = {EXTENSION: self.transport}  # type: ignore[dict-item]  # an object of ours
+        self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]  # an object of ours
+
+    def detach(self) -> tuple[asyncio.Transport, bool]:
+        """Give the transport away: uvicorn forgets the connection as if its client had left."""
+        chunked = bool(self.cycle.chunked_encoding)
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()  # or nobody would notice that the client leaves
+        self.connection_lost(Detached())
+        return self.transport, chunked
 
 
 class Server(uvicorn.Server):

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
+from graphql import ExecutionResult as GraphQLExecutionResult
 from strawberry.types import ExecutionResult
 
 from schema.accept import EVENT_STREAM
@@ -25,7 +26,7 @@ COMPLETE = b"event: complete\ndata:\n\n"
 HEARTBEAT = b":\n\n"
 
 
-def encode_event(result: ExecutionResult, cursor: str | None) -> bytes:
+def encode_event(result: ExecutionResult | GraphQLExecutionResult, cursor: str | None) -> bytes:
     """One result of an operation as a `next` event; the one place where results become bytes.
 
     `cursor` becomes the event's `id`, from which EventSource resumes. Raises TypeError for a value JSON does not know.

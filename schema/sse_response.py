@@ -1,166 +1,142 @@
-"""One event stream over HTTP: the request's task watches the client and keeps time, the stream's task sends."""
+"""One subscription's response: a task while something is to be said to this client alone, none while it has a seat."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from schema import incidents, sse
-from schema.acceptance import SentBytes
 from schema.streams import OpenStreams
-
-log = logging.getLogger("divisionbell.schema")
+from schema.wire import ConnectionCut, Detachable, Wire, connection_of, frame
 
 LAST_WORD = timedelta(milliseconds=100)
 """Between the last bytes and an end without `complete`: graphql-sse 2.6.1 misses an end that arrives together with an
 event, and then neither fails nor reconnects."""
 
 
-class SseResponse:
-    """An ASGI application that sends `opening` at once, then each of `chunks`, with heartbeats in the silences between.
+class Source(Protocol):
+    """What a response sends."""
 
-    The next chunk is asked for when the connection has taken the one before: a generator knows by being resumed that
-    its last one was sent. When the client leaves, the generator is cancelled where it waits, in its own task, which no
-    scope of the request reaches; `streams` owns that task. However the stream ends, `chunks` is closed.
+    def chunks(self, wire: Wire) -> AsyncGenerator[bytes, None]:
+        """Pieces of the body until the stream is over, or has caught up; called again when it goes on.
+
+        The next piece is asked for when the connection has taken the one before.
+        """
+        ...
+
+    def sit(self, wire: Wire, resume: Callable[[], None]) -> bool:
+        """Caught up: let the stream go on without a task, if it can. `resume` has it driven again."""
+        ...
+
+    def rise(self) -> None:
+        """The peer does not keep up: go on alone, if the stream has a seat."""
+        ...
+
+    async def close(self) -> None:
+        """The response is over; called once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SseResponse:
+    """An ASGI application that sends `opening` at once, and then takes the connection over for what `source` says.
+
+    However the response ends, `source` is closed in a task of its own, which no scope of the request reaches; `streams`
+    owns it. A connection that takes nothing for `stalled` is cut. `over` is called once, when all is cleaned up.
     """
 
-    def __init__(
-        self,
-        *,
-        opening: bytes,
-        chunks: AsyncGenerator[bytes, None],
-        streams: OpenStreams,
-        sent: SentBytes,
-        name: str,
-        heartbeat: timedelta,
-        stalled: timedelta = timedelta(seconds=10),
-        over: Callable[[], None] = lambda: None,
-    ) -> None:
-        """`heartbeat` is the longest silence; a connection that takes nothing for `stalled` is cut.
-
-        `over` is called once, when all is cleaned up.
-        """
-        self._over = over
-        self._opening = opening
-        self._chunks = chunks
-        self._streams = streams
-        self._sent = sent
-        self._stalled = stalled.total_seconds()
-        self._name = name
-        self._heartbeat = heartbeat.total_seconds()
-        self._turn = asyncio.Lock()  # ASGI does not promise that two tasks may send at the same time
-        self._sent_at = 0.0
-        self._completed = False
-        self._blocked_since: float | None = None
-        self._taken = 0
-        self._waiting: asyncio.Timeout | None = None
+    opening: bytes
+    source: Source
+    streams: OpenStreams
+    name: str
+    stalled: timedelta = timedelta(seconds=10)
+    over: Callable[[], None] = lambda: None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI's signature)
-        stream: asyncio.Task[None] | None = None
         try:
+            connection = connection_of(scope)
             await send({"type": "http.response.start", "status": 200, "headers": Headers(sse.HEADERS).raw})
-            await self._send(send, self._opening)
-            stream = self._streams.start(self._run(send), name=self._name)
-            stream.add_done_callback(self._wake)
-            left = await self._watch(receive, send, stream)
-        finally:
-            try:
-                if stream is not None:
-                    await self._streams.stop(stream)
-            finally:
-                self._over()
-        if not left:
-            await self._end(send)
+            await send({"type": "http.response.body", "body": self.opening, "more_body": True})
+        except BaseException:
+            self.over()
+            raise
+        Streaming(self, connection).drive()
 
-    async def _run(self, send: Send) -> None:
+
+class Streaming:
+    """The rest of a response, after ASGI."""
+
+    __slots__ = ("_completed", "_ending", "_name", "_over", "_source", "_streams", "_task", "_wire")
+
+    def __init__(self, response: SseResponse, connection: Detachable) -> None:
+        self._source = response.source
+        self._streams = response.streams
+        self._name = response.name
+        self._over = response.over
+        self._completed = False
+        self._ending = False
+        self._task: asyncio.Task[None] | None = None
+        self._wire = Wire(connection, lost=self._lost, paused=response.source.rise, stalled=response.stalled)
+        self._streams.add(self._wire)
+
+    def drive(self) -> None:
+        """Send what the source has, in a task."""
+        self._task = self._streams.start(self._run(), name=self._name)
+
+    async def _run(self) -> None:
         try:
-            async with aclosing(self._chunks) as chunks:
+            async with aclosing(self._source.chunks(self._wire)) as chunks:
                 async for chunk in chunks:
-                    await self._send(send, chunk)
+                    await self._send(chunk)
                     self._completed = chunk == sse.COMPLETE
-                    # Sending to a client that has just left succeeds silently. One turn of the loop lets the request's
-                    # task notice before the next chunk is asked for, and gives other streams a chance during a replay.
+                    # One turn of the loop: others have a chance during a replay, and who has left is noticed.
                     await asyncio.sleep(0)
-        except OSError:
-            return  # how servers of newer ASGI versions say that the client left
+            if self._source.sit(self._wire, self.drive):
+                self._task = None
+                return
+            await self._end()
+        except ConnectionCut:
+            pass
         except Exception as error:  # noqa: BLE001 (recorded; the client sees an end without `complete`)
             notice = sse.encode_comment(incidents.message(incidents.record(error, during=self._name)))
-            with suppress(OSError):
-                await self._send(send, notice)
+            self._wire.write(frame(notice, chunked=self._wire.chunked))
+            await self._end()
+        finally:
+            if self._task is not None:
+                await self._clean_up()
 
-    async def _watch(self, receive: Receive, send: Send, stream: asyncio.Task[None]) -> bool:
-        """Return when the client has left (True) or the stream has ended (False)."""
-        while not stream.done():
-            try:
-                async with asyncio.timeout_at(self._next_look()) as self._waiting:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        return True
-            except TimeoutError:
-                if self._is_stalled() or not (stream.done() or await self._beat(send)):
-                    self._cut()
-                    return True
-            finally:
-                self._waiting = None
-        return False
+    async def _send(self, chunk: bytes) -> None:
+        try:
+            await self._wire.send(frame(chunk, chunked=self._wire.chunked))
+        except ConnectionCut:
+            self._ending = True  # the news that the connection is lost must not interrupt the cleanup
+            raise
 
-    async def _end(self, send: Send) -> None:
+    async def _end(self) -> None:
         if not self._completed:
             await asyncio.sleep(LAST_WORD.total_seconds())
-        if not await self._send_patiently(send, b"", more=False):
-            self._cut()
+        self._wire.finish()
 
-    async def _beat(self, send: Send) -> bool:
-        """Send a heartbeat if it is time. False when the client takes nothing."""
-        now = asyncio.get_running_loop().time()
-        if self._turn.locked():
-            self._sent_at = now  # a chunk is on its way: the client is slow, not the stream silent
-        elif now >= self._sent_at + self._heartbeat:
-            return await self._send_patiently(send, sse.HEARTBEAT)
-        return True
+    async def _clean_up(self) -> None:
+        self._ending = True
+        self._streams.discard(self._wire)
+        try:
+            await self._source.close()
+        finally:
+            self._over()
+            if not self._wire.is_gone:
+                self._wire.abort()
 
-    async def _send_patiently(self, send: Send, data: bytes, *, more: bool = True) -> bool:
-        """Send from the request's task, which nobody watches. False when the client takes nothing for `stalled`."""
-        while True:
-            before = self._sent.taken()
-            try:
-                async with asyncio.timeout(self._stalled):
-                    await self._send(send, data, more=more)
-                    return True
-            except TimeoutError:  # in front of a full socket nothing of `data` was written: it can be sent again
-                if self._sent.taken() <= before:
-                    return False
-
-    async def _send(self, send: Send, data: bytes, *, more: bool = True) -> None:
-        async with self._turn:
-            self._blocked_since = asyncio.get_running_loop().time()
-            try:
-                await send({"type": "http.response.body", "body": data, "more_body": more})
-            finally:
-                self._blocked_since = None
-            self._sent.wrote(len(data))
-            self._sent_at = asyncio.get_running_loop().time()
-
-    def _next_look(self) -> float:
-        since = self._blocked_since
-        return self._sent_at + self._heartbeat if since is None else since + self._stalled
-
-    def _is_stalled(self) -> bool:
-        if self._blocked_since is None:
-            return False
-        now, taken = asyncio.get_running_loop().time(), self._sent.taken()
-        if taken > self._taken:  # slow, but alive
-            self._taken, self._blocked_since = taken, now
-        return now >= self._blocked_since + self._stalled
-
-    def _cut(self) -> None:
-        log.info("cutting %s: its client has taken nothing for %g s", self._name, self._stalled)
-        self._sent.abort()
-
-    def _wake(self, _stream: asyncio.Task[None]) -> None:
-        if self._waiting is not None and not self._waiting.expired():
-            self._waiting.reschedule(asyncio.get_running_loop().time())
+    def _lost(self) -> None:
+        """The connection is gone: the task, if there is one, ends where it waits, and cleans up."""
+        if self._ending:
+            return
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self._task = self._streams.start(self._clean_up(), name=self._name)

@@ -1,4 +1,4 @@
-"""The event streams this process has open: who owns their tasks, and how they end."""
+"""The event streams this process has open: their connections, who owns their tasks, and how they end."""
 
 import asyncio
 import logging
@@ -6,25 +6,59 @@ from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any
 
+from schema import sse
+from schema.wire import Wire, frame
+
 log = logging.getLogger("divisionbell.schema")
 
 
 class OpenStreams:
-    """Owns the task of every open stream, so that each one's cleanup runs to its end whatever happens to its request.
+    """Owns the tasks of open streams, so that each one's cleanup runs to its end whatever happens to its request.
 
     `draining` is set when the server is about to stop: a subscription that sees it says goodbye and raises StreamEnded.
-    `cleanup` bounds what a cancelled stream may still do before it is cancelled once more.
+    `cleanup` bounds what a cancelled stream may still do before it is cancelled once more. `heartbeat` is the longest
+    silence of a connection; one timer sees to all of them.
     """
 
-    def __init__(self, *, cleanup: timedelta = timedelta(seconds=5)) -> None:
+    def __init__(
+        self, *, cleanup: timedelta = timedelta(seconds=5), heartbeat: timedelta = timedelta(seconds=10)
+    ) -> None:
         self.draining = asyncio.Event()
         self._cleanup = cleanup
+        self._heartbeat = heartbeat.total_seconds()
+        self._wires: dict[Wire, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def __len__(self) -> int:
         """How many streams are open, those that are cleaning up included."""
-        return len(self._tasks)
+        return max(len(self._tasks), len(self._wires))
+
+    def add(self, wire: Wire) -> None:
+        """Keep a connection from being silent for too long, until `discard`."""
+        self._wires[wire] = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._heartbeat / 2, self._beat)
+
+    def discard(self, wire: Wire) -> None:
+        """Its response is over."""
+        self._wires.pop(wire, None)
+
+    def _beat(self) -> None:
+        """Who has been sent nothing since the last time has been silent for half a heartbeat at least."""
+        self._timer = None
+        for wire in list(self._wires):
+            if wire.is_gone:
+                continue
+            if wire.stands_still():
+                log.info("cutting a stream: its client takes nothing")
+                wire.abort()
+            elif wire.beat == wire.sent() and not wire.is_full:
+                wire.write(frame(sse.HEARTBEAT, chunked=wire.chunked))
+            wire.beat = wire.sent()
+        if self._wires:
+            self._timer = asyncio.get_running_loop().call_later(self._heartbeat / 2, self._beat)
 
     def start(self, stream: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         """Run a stream in a task of its own. After `drain` the task is cancelled before its first step."""
@@ -34,11 +68,6 @@ class OpenStreams:
         if self._closed:
             task.cancel()
         return task
-
-    async def stop(self, task: asyncio.Task[None]) -> None:
-        """Cancel a stream and wait for its cleanup. The wait may be cancelled, the cleanup goes on."""
-        if not task.done():
-            await self._cancel({task}, self._cleanup)
 
     async def drain(self, within: timedelta) -> None:
         """End every stream: first by its own will, then, with the last quarter of `within` left, by cancelling it.
@@ -55,6 +84,8 @@ class OpenStreams:
         if self._tasks:
             log.info("ending %d streams that did not end by themselves", len(self._tasks))
             await self._cancel(set(self._tasks), cleanup)
+        for wire in list(self._wires):
+            wire.abort()
 
     async def _cancel(self, tasks: set[asyncio.Task[None]], within: timedelta) -> None:
         for task in tasks:

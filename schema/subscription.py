@@ -1,12 +1,14 @@
 """What streams."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
+from dataclasses import dataclass
 
 import strawberry
 from strawberry.types import Info
 
 from resolvers.identity import Scope
+from resolvers.stream import LiveStream
 from schema import incidents
 from schema.context import Context, allowed
 from schema.enums import Confirmation
@@ -33,31 +35,41 @@ class Subscription:
         filter: ActivityFilter | None = None,  # noqa: A002 - a GraphQL argument
         subscriber: strawberry.ID | None = None,
         confirm: Confirmation = Confirmation.SOCKET,
-    ) -> AsyncIterator[FeedEvent]:
+    ) -> AsyncIterable[FeedEvent]:
         context = allowed(info, Scope.READ)
         if context.last_event_id:
             # An EventSource reconnects with its old URL: what it has seen since then is the greater of the two.
             since = max(since or Cursor(0), parse_cursor(context.last_event_id))
-        async with (
-            context.services.live.stream(
-                viewer=context.viewer,
-                since=since,
-                chosen=to_filter(filter),
-                device=subscriber,
-                acceptance=context.sent,
-                confirmation=confirm,
-            ) as stream,
-            aclosing(stream.events()) as events,
-        ):
-            context.stream = stream
+        context.stream = stream = await context.services.live.open(
+            viewer=context.viewer,
+            since=since,
+            chosen=to_filter(filter),
+            device=subscriber,
+            outlet=context.wire,
+            confirmation=confirm,
+        )
+        return Shown(stream, context)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A stream's events as the schema's objects. Can be iterated again when a stream goes on after it had a seat."""
+
+    stream: LiveStream
+    context: Context
+
+    async def __aiter__(self) -> AsyncGenerator[FeedEvent, None]:
+        """Ends at the edge of the log. Raises StreamEnded when the server ended the stream."""
+        async with aclosing(self.stream.events()) as events:
             async for event in events:
-                context.stream_cursor = str(event.cursor)
+                self.context.stream_cursor = str(event.cursor)
                 try:
                     shown = to_object(event)
                 except Exception as error:  # noqa: BLE001 - recorded; the stream tries again, then tells it as a gap
                     incidents.record(error, during="activityAdded")
-                    context.rendered(error)
+                    self.context.rendered(error)
                 else:
                     yield shown
+        if self.stream.closed is not None:
             # The server ended it: no `complete`, so the client reconnects and resumes.
-            raise StreamEnded(str(stream.closed))
+            raise StreamEnded(str(self.stream.closed))

@@ -1,10 +1,9 @@
 """/graphql over HTTP: JSON for queries and mutations, server-sent events for subscriptions and who asks for them."""
 
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -16,28 +15,13 @@ from strawberry.types.graphql import OperationType
 
 from schema import incidents, sse
 from schema.accept import EVENT_STREAM, GRAPHQL_JSON, HTML, JSON, RESPONSES, preferred
-from schema.acceptance import SentBytes
 from schema.executable import ExecutableSchema
 from schema.refusals import HttpRefusal
 from schema.requests import Operation, read_operation
-from schema.results import Verdict, http_status, is_internal, judge, to_payload, underlying
+from schema.results import http_status, to_payload
 from schema.sse_response import SseResponse
 from schema.streams import OpenStreams
-
-
-class StreamContext(Protocol):
-    """What the view needs of an operation's context, and what it gives it.
-
-    `stream_cursor`: the cursor of the event that was yielded last. `sent`: what became of the response's bytes.
-    """
-
-    stream_cursor: str | None
-    sent: SentBytes | None
-
-    def rendered(self, error: BaseException | None, /) -> bool:
-        """The event that was yielded last is rendered, or could not be. False: do not send it."""
-        ...
-
+from schema.subscribing import StreamContext, SubscriptionSource
 
 ViewerT = TypeVar("ViewerT")
 ContextT = TypeVar("ContextT", bound=StreamContext)
@@ -48,8 +32,8 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
 
     `authenticate`, `admit` (for subscriptions) and `make_context` raise HttpRefusal for requests they do not want;
     anything else is a fault.
-    `explorer` answers a browser that has no query. `streams` is drained by the server before it stops. `heartbeat` is
-    the longest silence of a stream, `stalled` how long a client may take nothing, `retry` the shortest delay before an
+    `explorer` answers a browser that has no query. `streams` is drained by the server before it stops. `stalled` is how
+    long a client may take nothing, `retry` the shortest delay before an
     EventSource reconnects (up to twice that, by `jitter`, drawn from [0, 1)). `body_limit` is in bytes. `closing` makes
     the last event of a stream that was refused for now.
     """
@@ -65,7 +49,6 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         explorer: Callable[[Request], Awaitable[Response]],
         admit: Callable[[ViewerT], Awaitable[Callable[[], None]]] | None = None,
         streams: OpenStreams,
-        heartbeat: timedelta = timedelta(seconds=10),
         stalled: timedelta = timedelta(seconds=10),
         retry: timedelta = timedelta(seconds=2),
         body_limit: int = 1024 * 1024,
@@ -78,7 +61,6 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         self._explorer = explorer
         self._admit = admit
         self._streams = streams
-        self._heartbeat = heartbeat
         self._stalled = stalled
         self._retry = retry
         self._body_limit = body_limit
@@ -124,9 +106,10 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         except BaseException:
             release()
             raise
+        if kind is OperationType.SUBSCRIPTION:
+            return self._subscription(operation, context, release)
         if media_type == EVENT_STREAM:
-            context.sent = SentBytes.of(request.scope)
-            return self._stream(operation, kind, context, context.sent, release)
+            return await self._single_result(operation, context)
         result = await self._execute(operation, context)
         return _json(to_payload(result), http_status(result, media_type), media_type)
 
@@ -140,53 +123,22 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
             allowed_operation_types=(OperationType.QUERY, OperationType.MUTATION),
         )
 
-    def _stream(
-        self,
-        operation: Operation,
-        kind: OperationType | None,
-        context: ContextT,
-        sent: SentBytes,
-        over: Callable[[], None],
-    ) -> ASGIApp:
-        if kind is OperationType.SUBSCRIPTION:
-            chunks = self._subscription(operation, context)
-        else:
-            chunks = self._single_result(operation, context)
+    async def _single_result(self, operation: Operation, context: ContextT) -> Response:
+        event = sse.encode_event(await self._execute(operation, context), None)
+        return Response(b"".join((self._opening(), event, sse.COMPLETE)), headers=sse.HEADERS)
+
+    def _subscription(self, operation: Operation, context: ContextT, over: Callable[[], None]) -> ASGIApp:
         return SseResponse(
-            opening=sse.encode_opening(self._delay(), "stream open"),
-            chunks=chunks,
+            opening=self._opening(),
+            source=SubscriptionSource(self.schema, operation, context),
             streams=self._streams,
-            sent=sent,
             name=f"stream of {operation.name or 'an unnamed operation'}",
-            heartbeat=self._heartbeat,
             stalled=self._stalled,
             over=over,
         )
 
-    async def _single_result(self, operation: Operation, context: ContextT) -> AsyncGenerator[bytes, None]:
-        yield sse.encode_event(await self._execute(operation, context), None)
-        yield sse.COMPLETE
-
-    async def _subscription(self, operation: Operation, context: ContextT) -> AsyncGenerator[bytes, None]:
-        results: AsyncGenerator[Any, None] = await self.schema.subscribe(
-            operation.query,
-            variable_values=operation.variables,
-            context_value=context,
-            operation_name=operation.name,
-            operation_extensions=operation.extensions,
-        )
-        async with aclosing(results):
-            async for result in results:
-                verdict = judge(result, self.schema.explain)
-                if verdict is Verdict.BROKEN:
-                    yield sse.encode_comment("; ".join(error.message for error in result.errors))
-                    return
-                frame, error = _render(result, context.stream_cursor)
-                if context.rendered(error):
-                    yield frame
-                if verdict is Verdict.LAST:
-                    break
-        yield sse.COMPLETE
+    def _opening(self) -> bytes:
+        return sse.encode_opening(self._delay(), "stream open")
 
     def _refuse(self, request: Request, refusal: HttpRefusal) -> Response:
         media_type = preferred(_accept(request), RESPONSES)
@@ -210,16 +162,6 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
 
 def _nothing() -> None:
     """What is to be done after an operation that nobody counts."""
-
-
-def _render(result: ExecutionResult, cursor: str | None) -> tuple[bytes, BaseException | None]:
-    """The event's bytes, and what went wrong in making them."""
-    broken = next((underlying(error) for error in result.errors or () if is_internal(error)), None)
-    try:
-        return sse.encode_event(result, cursor), broken
-    except (TypeError, ValueError) as error:
-        incidents.record(error, during="encoding an event")
-        return b"", error
 
 
 def _media_type(accept: str | None, kind: OperationType | None) -> str:

@@ -6,12 +6,12 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from typing import Generic, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from streams.cursor import Cursor
 from streams.entries import Entry
 from streams.errors import StreamsUnavailable
-from streams.in_flight import MOST_HELD, Fate, InFlight
+from streams.in_flight import MOST_HELD, Fate, InFlight, Left
 from streams.line import Line
 from streams.mailbox import Mailbox
 from streams.pages import Pages
@@ -29,6 +29,19 @@ ASK_SOON = 0.005
 LOOK_AGAIN = 1.0
 """Seconds until it is looked again whether another process has given entries up, or the client is overdue."""
 STALLED = timedelta(seconds=10)
+
+
+class Edge(Protocol):
+    """Where streams go on together that have caught up."""
+
+    @property
+    def head(self) -> Cursor:
+        """How far they have come."""
+        ...
+
+    def listen(self, wake: Callable[[], None], /) -> Callable[[], None]:
+        """Have `wake` called when `head` has moved; returns what ends that."""
+        ...
 
 
 class Consumer(Generic[T]):
@@ -51,8 +64,14 @@ class Consumer(Generic[T]):
         acceptance: Acceptance | None = None,
         confirmation: Confirmation = Confirmation.SOCKET,
         bookmark_every: timedelta = timedelta(seconds=10),
+        edge: "Edge | None" = None,
+        left: Left | None = None,
     ) -> None:
-        """`opened` is None for a client without a device ID: only its own cursor, `since`, remembers where it is."""
+        """`opened` is None for a client without a device ID: only its own cursor, `since`, remembers where it is.
+
+        With `edge` the iteration ends when the stream has come to it and nothing is left to be done for this stream
+        alone: see `at_edge`. `left` is what it takes along from there when it goes on.
+        """
         self._shared = shared
         self._opened = opened
         self._matches = matches
@@ -72,7 +91,10 @@ class Consumer(Generic[T]):
             process=shared.processes.name,
             flow=shared.flow,
             wall_ms=lambda: time.time_ns() // 1_000_000,
+            left=left,
         )
+        self._edge = edge
+        self.at_edge = False
         self._line = Line(books=self.books, processes=shared.processes)
         self._line.join(opened.pending if opened else (), since=since)
         self._look_at = self._clock() + LOOK_AGAIN
@@ -84,18 +106,30 @@ class Consumer(Generic[T]):
         )
         self.closed: Closed | None = None
 
-    async def __aenter__(self) -> Self:
-        self._stop_listening = self._shared.tail.listen(self._wake.set)
+    def enter(self) -> Self:
+        """Begin to follow; whoever calls this calls `leave`, or `sit` at the edge."""
+        self._stop_listening = (self._edge or self._shared.tail).listen(self._wake.set)
         self._shared.flow.streams.add(self.books)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        if self._stop_listening:
-            self._stop_listening()
+    def leave(self) -> None:
+        """The stream is over: what its client does not have goes to the PEL."""
         self._accept()
         self.books.end(self._clock())
-        self._shared.flow.streams.discard(self.books)
         self._record(ended=True)
+        self.sit()
+
+    def sit(self) -> None:
+        """The stream is at the edge, and goes on without this consumer."""
+        if self._stop_listening:
+            self._stop_listening()
+        self._shared.flow.streams.discard(self.books)
+
+    async def __aenter__(self) -> Self:
+        return self.enter()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.leave()
 
     @property
     def epoch(self) -> int:
@@ -143,12 +177,12 @@ class Consumer(Generic[T]):
         return self
 
     async def __anext__(self) -> Step[T]:
-        """Raises StopAsyncIteration when closed, and what the log raises when only it has what comes next."""
+        """Raises StopAsyncIteration when closed or at the edge, and what the log raises when only it knows more."""
         # Whoever drives this asks for the next step after sending the one before.
         sent = self._acceptance.sent()
         self.books.sent(sent, self._clock())
         self._mail.sent(sent)
-        while self.closed is None:
+        while self.closed is None and not self.at_edge:
             self._accept()
             step = await self._next()
             if step is not None:
@@ -259,7 +293,19 @@ class Consumer(Generic[T]):
         if self._pages or self._line.claimable:
             return
         self._live = True
+        if self._may_sit():
+            self.at_edge = True
+            return
         await self._wait(ASK_AGAIN if self.books.given and not self._by_client else LOOK_AGAIN)
+
+    def _may_sit(self) -> bool:
+        """Whether all that is left to do is what everybody else needs too."""
+        return (
+            self._edge is not None
+            and self.position == self._edge.head
+            and self.books.clean
+            and not (self._by_client or self.closed or self._notes or self._mail or self._line.elsewhere)
+        )
 
     async def _wait(self, seconds: float) -> None:
         """Until something happens, a bookmark is due, or, with anything to look after, for `seconds`."""

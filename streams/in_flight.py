@@ -1,7 +1,7 @@
 """What one stream has taken on and not yet come to an end with. Decides, and does no I/O."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum, auto
@@ -42,6 +42,16 @@ class Given:
     through: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a stream takes along from its seat: how far it has come, and what it was given and has not confirmed."""
+
+    position: Cursor
+    given: Sequence[Given]
+    confirmed_at: float
+    progress_at: float
+
+
 @dataclass(slots=True)
 class News:
     """What the next receipt has to say about single entries."""
@@ -50,6 +60,9 @@ class News:
     confirmed: set[Cursor] = field(default_factory=set)
     mail: set[str] = field(default_factory=set)
     suspect: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.handed_over or self.confirmed or self.mail or self.suspect)
 
 
 class InFlight:
@@ -60,10 +73,18 @@ class InFlight:
     """
 
     def __init__(
-        self, *, position: Cursor, opened: Opened | None, process: str, flow: Flow, wall_ms: Callable[[], int]
+        self,
+        *,
+        position: Cursor,
+        opened: Opened | None,
+        process: str,
+        flow: Flow,
+        wall_ms: Callable[[], int],
+        left: "Left | None" = None,
     ) -> None:
+        """`left`: what the stream was given before, when it goes on."""
         self.position = position
-        self.given: deque[Given] = deque()
+        self.given: deque[Given] = deque(left.given if left else ())
         self.again: deque[Given] = deque()
         self.handing: Given | None = None
         self.held: dict[Cursor, None] = {}
@@ -73,14 +94,19 @@ class InFlight:
         self._process = process
         self._flow = flow
         self._wall_ms = wall_ms
-        self._confirmed_at = 0.0
+        self._confirmed_at = left.confirmed_at if left else 0.0
         self._acknowledged = START
-        self.progress_at = 0.0
+        self.progress_at = left.progress_at if left else 0.0
 
     @property
     def in_flight(self) -> int:
         """Entries taken on and not come to an end with."""
         return len(self.given) + len(self.again) + (self.handing is not None)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is in flight, pending or suspected."""
+        return not (self.given or self.again or self.handing or self.held or self.suspect or self.news)
 
     @property
     def settled(self) -> Cursor:

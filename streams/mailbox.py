@@ -33,6 +33,10 @@ class Mailbox(Generic[T]):
         self._told: deque[tuple[str, int]] = deque()
         self._healed: deque[int] = deque()
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to tell, or to be taken, or to be noted."""
+        return bool(self._words or self._telling or self._told or self._healed)
+
     def put(self, word: str) -> None:
         """There is new mail."""
         if word not in self._words:

@@ -6,6 +6,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from telemetry.flow import Flow, FlowCollector
+from telemetry.latency import BulkHistogram
 
 LATENCY_BUCKETS_MS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 60_000)
 HTTP_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -35,13 +36,13 @@ class Metrics:
         self.sse_connections_refused_total = Counter(
             "sse_connections_refused_total", "Streams refused before they started.", ["reason"], registry=self.registry
         )
-        self.sse_delivery_latency_ms = Histogram(
+        self.sse_delivery_latency_ms = BulkHistogram(
             "sse_delivery_latency_ms",
             "Milliseconds from the creation of an activity until a client's connection has accepted it.",
             ["activity_type", "mode"],
-            buckets=LATENCY_BUCKETS_MS,
-            registry=self.registry,
+            LATENCY_BUCKETS_MS,
         )
+        self.registry.register(self.sse_delivery_latency_ms)
         self.positions_saved_total = Counter(
             "positions_saved_total", "Positions of subscribers written to PostgreSQL.", registry=self.registry
         )

@@ -11,7 +11,6 @@ from app import Floor
 from resolvers.activities import EVERYTHING
 from resolvers.events import Notice, NoticeKind
 from resolvers.identity import Scope, Viewer
-from streams.consumer import Consumer
 from streams.steps import Closed
 from telemetry.advice import Transport, advise
 from tests.support.composed import composed, publish, viewer
@@ -73,7 +72,7 @@ async def test_advice_is_pushed_to_open_streams(floor: Floor) -> None:
     assert event.kind is NoticeKind.ADVICE
 
 
-async def test_conservation_notices_an_entry_that_vanishes(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_conservation_notices_an_entry_that_vanishes(floor: Floor) -> None:
     """I5, broken on purpose: a delivery that is dropped from the shelves shows as unaccounted, and as an alarm."""
     flow = floor.services.live._metrics.flow
     live = floor.services.live
@@ -85,14 +84,8 @@ async def test_conservation_notices_an_entry_that_vanishes(floor: Floor, monkeyp
         await publish(floor, 2)
         await anext(events)
         assert flow.unaccounted == 0
-        monkeypatch.setattr(Consumer, "__aexit__", _forgetful)
-        stream.consumer.books.handing = None
+        stream.alone().books.handing = None
         assert flow.unaccounted == 1
         await floor.health.sample()
         assert not floor.health.now.healthy
         assert any("unaccounted" in alarm for alarm in floor.health.now.alarms)
-
-
-async def _forgetful(self: Consumer[object], *_: object) -> None:
-    if self._stop_listening:
-        self._stop_listening()

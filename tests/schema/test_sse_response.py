@@ -2,136 +2,73 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, field
+from contextlib import aclosing
 from datetime import timedelta
 
 import anyio
 import pytest
-from starlette.types import Message, Scope
 
 from schema import sse
-from schema.acceptance import SentBytes
 from schema.sse_response import LAST_WORD, SseResponse
 from schema.streams import OpenStreams
+from schema.wire import Wire
 from tests.support.waiting import wait_until
+from tests.support.wires import connected
 
-SCOPE: Scope = {"type": "http"}
 SOON = timedelta(milliseconds=50)
 
 
-class Socket(SentBytes):
-    """What is known of a peer that has taken `reached` bytes."""
+class Events:
+    """A source of what a generator yields. `seats` says whether it takes a seat when the generator has ended."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.reached = 0
-        self.aborted = False
+    def __init__(self, *rounds: Callable[[], AsyncGenerator[bytes, None]], seats: bool = False) -> None:
+        self._rounds = iter(rounds)
+        self._seats = seats
+        self.seated: Wire | None = None
+        self.resume: Callable[[], None] = lambda: None
+        self.risen = 0
+        self.closed = 0
 
-    def taken(self) -> int:
-        return self.reached
+    async def chunks(self, _: Wire) -> AsyncGenerator[bytes, None]:
+        """The next round."""
+        async with aclosing(next(self._rounds)()) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
-    def abort(self) -> None:
-        self.aborted = True
+    def sit(self, wire: Wire, resume: Callable[[], None]) -> bool:
+        """Once, if it may."""
+        seats, self._seats = self._seats, False
+        if seats:
+            self.seated, self.resume = wire, resume
+        return seats
 
+    def rise(self) -> None:
+        """The peer does not keep up."""
+        self.risen += 1
 
-@dataclass(slots=True)
-class Peer:
-    """The other end: takes everything while `open`, and leaves when `gone` is set."""
-
-    open: asyncio.Event = field(default_factory=asyncio.Event)
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-    body: bytes = b""
-    ended_at: float | None = None
-    last_at: float = 0.0
-    events: int = 0
-
-    def __post_init__(self) -> None:
-        self.open.set()
-
-    async def receive(self) -> Message:
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(self, message: Message) -> None:
-        await self.open.wait()
-        now = asyncio.get_running_loop().time()
-        if message.get("body"):
-            self.body += message["body"]
-            self.last_at = now
-        if message.get("more_body") is False:
-            self.ended_at = now
+    async def close(self) -> None:
+        """Over."""
+        await asyncio.sleep(0)
+        self.closed += 1
 
 
-def response(chunks: AsyncGenerator[bytes, None], streams: OpenStreams, socket: SentBytes | None = None) -> SseResponse:
-    """A response with short times."""
-    return SseResponse(
-        opening=b": open\n\n",
-        chunks=chunks,
-        streams=streams,
-        sent=socket or Socket(),
-        name="test",
-        heartbeat=SOON,
-        stalled=SOON,
-    )
-
-
-async def then(event: bytes, after: Callable[[], Awaitable[object]]) -> AsyncGenerator[bytes, None]:
+def then(event: bytes, after: Callable[[], Awaitable[object]]) -> Callable[[], AsyncGenerator[bytes, None]]:
     """One event, then whatever `after` does."""
-    yield event
-    await after()
+
+    async def generate() -> AsyncGenerator[bytes, None]:
+        yield event
+        await after()
+
+    return generate
 
 
-async def test_idle_stream_in_front_of_a_full_socket_is_cut() -> None:
-    """The heartbeat meets the full socket when no event does, and must not wait for it for ever."""
-    streams, peer, socket = OpenStreams(), Peer(), Socket()
-    answering = asyncio.create_task(
-        response(then(b"e", asyncio.Event().wait), streams, socket)(SCOPE, peer.receive, peer.send)
-    )
-    await wait_until(lambda: peer.body.endswith(b"e"), description="the event is sent")
-
-    peer.open.clear()
-    await asyncio.wait_for(answering, 10)
-
-    assert socket.aborted
-    assert len(streams) == 0
+async def nothing() -> None:
+    """Nothing more."""
 
 
-async def test_slow_client_that_takes_something_is_not_cut() -> None:
-    """Whoever takes a byte now and then is slow, not gone."""
-    streams, peer, socket = OpenStreams(), Peer(), Socket()
-    answering = asyncio.create_task(
-        response(then(b"e", asyncio.Event().wait), streams, socket)(SCOPE, peer.receive, peer.send)
-    )
-    await wait_until(lambda: peer.body.endswith(b"e"), description="the event is sent")
-
-    peer.open.clear()
-    until = asyncio.get_running_loop().time() + 5 * SOON.total_seconds()
-
-    def trickled() -> bool:
-        socket.reached += 1
-        return asyncio.get_running_loop().time() > until
-
-    await wait_until(trickled, description="several limits have passed", every=0.005)
-    assert not socket.aborted
-    peer.open.set()
-    peer.gone.set()
-    await asyncio.wait_for(answering, 10)
-    assert not socket.aborted
-
-
-async def test_end_of_a_stream_does_not_wait_for_a_full_socket() -> None:
-    """A stream that ended while its client reads nothing gives its connection up."""
-    streams, peer, socket = OpenStreams(), Peer(), Socket()
-    release = asyncio.Event()
-    answering = asyncio.create_task(response(then(b"e", release.wait), streams, socket)(SCOPE, peer.receive, peer.send))
-    await wait_until(lambda: peer.body.endswith(b"e"), description="the event is sent")
-
-    peer.open.clear()
-    release.set()
-    await asyncio.wait_for(answering, 10)
-
-    assert socket.aborted
-    assert peer.ended_at is None
+def response(source: Events, streams: OpenStreams, over: Callable[[], None] = lambda: None) -> SseResponse:
+    """A response with short times."""
+    return SseResponse(opening=b": open\n\n", source=source, streams=streams, name="test", stalled=SOON, over=over)
 
 
 async def test_value_that_cannot_be_written_ends_the_stream_without_complete(caplog: pytest.LogCaptureFixture) -> None:
@@ -140,26 +77,33 @@ async def test_value_that_cannot_be_written_ends_the_stream_without_complete(cap
     async def fail() -> None:
         sse.encode_next({"data": {"n": 2**80}})
 
-    streams, peer = OpenStreams(), Peer()
-    await response(then(b"e", fail), streams)(SCOPE, peer.receive, peer.send)
+    streams, source = OpenStreams(), Events(then(b"e", fail))
+    async with connected() as (connection, peer):
+        await response(source, streams)(connection.scope(), connection.receive, connection.send)
+        await peer.read_until(b"Report this ID")
+        told_at = asyncio.get_running_loop().time()
+        body = await peer.read_to_the_end()
 
     [record] = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert peer.body.endswith(f"Report this ID: {record.__dict__['incident']}\n\n".encode())
-    assert b"complete" not in peer.body
-    assert peer.ended_at is not None
-    assert peer.ended_at - peer.last_at >= LAST_WORD.total_seconds() * 0.9
+    assert body.endswith(f"Report this ID: {record.__dict__['incident']}\n\n".encode())
+    assert b"complete" not in body
+    assert asyncio.get_running_loop().time() - told_at >= LAST_WORD.total_seconds() * 0.9
+    assert source.closed == 1
 
 
 async def test_complete_is_followed_by_the_end_at_once() -> None:
-    """A client that was told it is over needs no pause."""
+    """A client that was told it is over needs no pause; a chunked response gets its last chunk."""
+    streams = OpenStreams()
+    async with connected(chunked=True) as (connection, peer):
+        await response(Events(then(sse.COMPLETE, nothing)), streams)(
+            connection.scope(), connection.receive, connection.send
+        )
+        await peer.read_until(b"complete")
+        completed_at = asyncio.get_running_loop().time()
+        body = await peer.read_to_the_end()
 
-    async def nothing() -> None: ...
-
-    streams, peer = OpenStreams(), Peer()
-    await response(then(sse.COMPLETE, nothing), streams)(SCOPE, peer.receive, peer.send)
-
-    assert peer.ended_at is not None
-    assert peer.ended_at - peer.last_at < LAST_WORD.total_seconds() / 2
+    assert body.endswith(b"\r\n0\r\n\r\n")
+    assert asyncio.get_running_loop().time() - completed_at < LAST_WORD.total_seconds() / 2
 
 
 async def test_cleanup_survives_a_cancel_scope_around_the_request() -> None:
@@ -176,46 +120,86 @@ async def test_cleanup_survives_a_cancel_scope_around_the_request() -> None:
             await asyncio.sleep(0.01)
             cleaned = True
 
-    streams, peer = OpenStreams(), Peer()
-    async with anyio.create_task_group() as group:
-        group.start_soon(response(source(), streams), SCOPE, peer.receive, peer.send)
-        await wait_until(lambda: peer.body.endswith(b"e"), description="the event is sent")
-        group.cancel_scope.cancel()
+    streams = OpenStreams()
+    async with connected() as (connection, peer):
+        async with anyio.create_task_group() as group:
+            group.start_soon(response(Events(source), streams), connection.scope(), connection.receive, connection.send)
+            await peer.read_until(b"e")
+            group.cancel_scope.cancel()
+        peer.leave()
+        await wait_until(lambda: len(streams) == 0, description="the stream is over")
 
-    await wait_until(lambda: len(streams) == 0, description="the stream is over")
     assert cleaned
 
 
-async def test_next_event_is_not_asked_for_when_the_client_left_during_the_last() -> None:
-    """Being resumed means "sent" to the source, and sending to somebody who has just left succeeds silently."""
-    resumed = False
-
-    async def source() -> AsyncGenerator[bytes, None]:
-        nonlocal resumed
-        yield b"first"
-        resumed = True
-
-    class Leaving(Peer):
-        async def send(self, message: Message) -> None:
-            await super().send(message)
-            if message.get("body") == b"first":
-                self.gone.set()
-
-    streams, peer = OpenStreams(), Leaving()
-    await response(source(), streams)(SCOPE, peer.receive, peer.send)
-
-    assert b"first" in peer.body
-    assert not resumed
-
-
-async def test_idle_stream_costs_two_tasks() -> None:
-    """The request's, which the server made, and the stream's: heartbeats and disconnects need none of their own."""
-    streams, peer = OpenStreams(), Peer()
+async def test_stream_in_its_seat_costs_no_task_and_goes_on_when_it_rises() -> None:
+    """Heartbeats and disconnects need no task either."""
+    streams = OpenStreams(heartbeat=SOON)
+    source = Events(then(b"caught up", nothing), then(b"alone again", nothing), seats=True)
     before = len(asyncio.all_tasks())
-    answering = asyncio.create_task(response(then(b"e", asyncio.Event().wait), streams)(SCOPE, peer.receive, peer.send))
-    await wait_until(lambda: peer.body.count(sse.HEARTBEAT) > 1, description="two heartbeats")
+    async with connected() as (connection, peer):
+        await response(source, streams)(connection.scope(), connection.receive, connection.send)
+        await peer.read_until(sse.HEARTBEAT)
+        assert source.seated is not None
+        assert (len(asyncio.all_tasks()) - before, len(streams), source.closed) == (0, 1, 0)
 
-    assert len(asyncio.all_tasks()) - before == 2
+        source.seated.write(b"shared")
+        source.resume()
 
-    peer.gone.set()
-    await answering
+        assert b"shared" in await peer.read_until(b"alone again")
+        await peer.read_to_the_end()
+        assert source.closed == 1
+
+
+async def test_stream_in_its_seat_is_cleaned_up_when_its_client_leaves() -> None:
+    """Once, though no task was there to notice."""
+    streams, source, over = OpenStreams(), Events(then(b"caught up", nothing), seats=True), list[None]()
+    async with connected() as (connection, peer):
+        await response(source, streams, lambda: over.append(None))(
+            connection.scope(), connection.receive, connection.send
+        )
+        await peer.read_until(b"caught up")
+        peer.leave()
+        await wait_until(lambda: len(streams) == 0 and source.closed == 1, description="cleaned up")
+
+    assert len(over) == 1
+
+
+async def test_stream_in_its_seat_rises_when_its_client_does_not_keep_up() -> None:
+    """The fan-out waits for nobody: whoever is behind goes on alone."""
+    streams, source = OpenStreams(), Events(then(b"caught up", nothing), seats=True)
+    async with connected(receive_buffer=4_096) as (connection, peer):
+        await response(source, streams)(connection.scope(), connection.receive, connection.send)
+        await peer.read_until(b"caught up")
+        assert source.seated is not None
+        source.seated.write(b"x" * 8_000_000)
+
+        assert source.risen == 1
+
+
+async def test_idle_stream_in_front_of_a_full_socket_is_cut() -> None:
+    """The heartbeat's timer sees that nothing moves, when no event does."""
+    streams = OpenStreams(heartbeat=SOON)
+    source = Events(then(b"x" * 60_000, asyncio.Event().wait))
+    async with connected(receive_buffer=4_096) as (connection, _):
+        connection.transport.get_extra_info("socket").setsockopt(1, 7, 4_096)  # SOL_SOCKET, SO_SNDBUF
+        await response(source, streams)(connection.scope(), connection.receive, connection.send)
+
+        await wait_until(lambda: source.closed == 1, description="cut and cleaned up")
+    assert len(streams) == 0
+
+
+async def test_request_under_another_server_is_refused_and_released() -> None:
+    """Nothing is sent, and who counted the stream in hears that it is over."""
+    over = list[None]()
+    with pytest.raises(RuntimeError):
+        await response(Events(), OpenStreams(), lambda: over.append(None))({"type": "http"}, _never, _nobody)
+    assert len(over) == 1
+
+
+async def _never() -> dict[str, object]:
+    raise AssertionError
+
+
+async def _nobody(_: object) -> None:
+    raise AssertionError

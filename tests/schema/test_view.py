@@ -18,13 +18,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from strawberry.types import Info
 
-from schema.acceptance import SentBytes
 from schema.executable import ExecutableSchema
 from schema.refusals import ExpectedError, HttpRefusal, StreamEnded
 from schema.serving import Connection, Server
 from schema.sse_response import LAST_WORD
 from schema.streams import OpenStreams
 from schema.view import GraphQLView
+from schema.wire import Wire
 from tests.support.waiting import wait_until
 
 URQL = (
@@ -51,11 +51,29 @@ class TestContext:
     seen: Seen
     streams: OpenStreams
     stream_cursor: str | None = field(default=None)
-    sent: SentBytes | None = field(default=None)
+    wire: Wire | None = field(default=None)
 
     def rendered(self, _: BaseException | None) -> bool:
         """Everything is sent, errors too."""
         return True
+
+    def without_viewer(self) -> object:
+        """Itself: there is no viewer here."""
+        return self
+
+    @property
+    def at_edge(self) -> bool:
+        """Sources that end here are over."""
+        return False
+
+    def sit(self, *_: object) -> None:
+        """Nothing sits."""
+
+    def rise(self) -> None:
+        """Nothing sits."""
+
+    def close(self) -> None:
+        """Nothing is kept."""
 
 
 @strawberry.type
@@ -139,7 +157,7 @@ async def serving(
     *, heartbeat: timedelta = timedelta(seconds=10), stalled: timedelta = timedelta(seconds=10)
 ) -> AsyncIterator[Running]:
     """The view on a free port of loopback, in this test's event loop."""
-    seen, streams = Seen(), OpenStreams()
+    seen, streams = Seen(), OpenStreams(heartbeat=heartbeat)
 
     async def authenticate(request: Request) -> str:
         match request.headers.get("authorization"):
@@ -161,7 +179,6 @@ async def serving(
         make_context=make_context,
         explorer=explorer,
         streams=streams,
-        heartbeat=heartbeat,
         stalled=stalled,
         body_limit=2_000,
         jitter=lambda: 0.0,

@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from strawberry.types import Info
 
-from schema.acceptance import SentBytes
 from schema.executable import ExecutableSchema
 from schema.refusals import StreamEnded
 from schema.serving import Connection, Server
 from schema.streams import OpenStreams
 from schema.view import GraphQLView
+from schema.wire import Wire
 
 DRAIN_WITHIN = timedelta(seconds=1)
 LINGER = timedelta(milliseconds=500)
@@ -29,11 +29,29 @@ class Context:
 
     streams: OpenStreams
     stream_cursor: str | None = None
-    sent: SentBytes | None = None
+    wire: Wire | None = None
 
     def rendered(self, _: BaseException | None) -> bool:
         """Everything is sent, errors too."""
         return True
+
+    def without_viewer(self) -> object:
+        """Itself: there is no viewer here."""
+        return self
+
+    @property
+    def at_edge(self) -> bool:
+        """Sources that end here are over."""
+        return False
+
+    def sit(self, *_: object) -> None:
+        """Nothing sits."""
+
+    def rise(self) -> None:
+        """Nothing sits."""
+
+    def close(self) -> None:
+        """Nothing is kept."""
 
 
 @strawberry.type

@@ -1,0 +1,111 @@
+"""From a subscription to the pieces of its response: its resolver's events, each executed and encoded."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from contextlib import aclosing
+from typing import Any, Protocol
+
+from strawberry.types import ExecutionResult
+
+from schema import sse
+from schema.executable import ExecutableSchema, SubscriberContext
+from schema.executable import Subscription as Opened
+from schema.rendering import Rendering
+from schema.requests import Operation
+from schema.results import Verdict, judge
+from schema.wire import Wire
+
+
+class StreamContext(SubscriberContext, Protocol):
+    """What a subscription needs of its context, and what it gives it.
+
+    `stream_cursor`: the cursor of the event that was yielded last. `wire`: the connection the response is written to.
+    """
+
+    stream_cursor: str | None
+    wire: Wire | None
+
+    def rendered(self, error: BaseException | None, /) -> bool:
+        """The event that was yielded last is rendered, or could not be. False: do not send it."""
+        ...
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether a source that ends has only caught up, so that its stream can go on without it."""
+        ...
+
+    def sit(self, rendering: Rendering, wire: Wire, resume: Callable[[], None], /) -> None:
+        """At the edge: go on without the source. `resume` has it asked for events again."""
+        ...
+
+    def rise(self) -> None:
+        """The client does not keep up: `resume` the stream, if it goes on without its source."""
+        ...
+
+    def close(self) -> None:
+        """The subscription is over."""
+        ...
+
+
+class SubscriptionSource:
+    """The `schema.sse_response.Source` of a subscription."""
+
+    __slots__ = ("_context", "_schema", "_wanted")
+
+    def __init__(self, schema: ExecutableSchema, operation: Operation, context: StreamContext) -> None:
+        self._schema = schema
+        self._wanted: Operation | Opened = operation
+        self._context = context
+
+    async def chunks(self, wire: Wire) -> AsyncGenerator[bytes, None]:
+        """SSE events; after them `complete`, unless the client should come back."""
+        opened = self._wanted
+        if isinstance(opened, Operation):
+            self._context.wire = wire
+            result = await self._schema.open_subscription(opened, self._context)
+            if isinstance(result, ExecutionResult):
+                for chunk in self._last(result):
+                    yield chunk
+                return
+            self._wanted = opened = result
+        try:
+            async with aclosing(_generator(opened.source)) as events:
+                async for event in events:
+                    frame, error = opened.rendering.frame(event, self._context.stream_cursor)
+                    if self._context.rendered(error):
+                        yield frame
+            if not self._context.at_edge:
+                yield sse.COMPLETE
+        except Exception as error:  # noqa: BLE001 - judged: what a client may know, and whether it should come back
+            for chunk in self._last(self._schema.failed(error, during="a subscription")):
+                yield chunk
+
+    def _last(self, result: ExecutionResult) -> list[bytes]:
+        if judge(result, self._schema.explain) is Verdict.BROKEN:
+            return [sse.encode_comment("; ".join(error.message for error in result.errors or ()))]
+        return [sse.encode_event(result, self._context.stream_cursor), sse.COMPLETE]
+
+    def sit(self, wire: Wire, resume: Callable[[], None]) -> bool:
+        """Let the stream go on in the fan-out, if it has caught up."""
+        if isinstance(self._wanted, Operation) or not self._context.at_edge:
+            return False
+        self._context.sit(self._wanted.rendering, wire, resume)
+        return True
+
+    def rise(self) -> None:
+        """The peer does not keep up."""
+        self._context.rise()
+
+    async def close(self) -> None:
+        """Give the stream back."""
+        self._context.close()
+
+
+async def _generator(source: AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
+    """A source that can be closed, whatever it is: a resolver's generator is closed with it."""
+    iterator = source.__aiter__()
+    try:
+        async for event in iterator:
+            yield event
+    finally:
+        if isinstance(iterator, AsyncGenerator):
+            await iterator.aclose()

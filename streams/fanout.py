@@ -1,0 +1,303 @@
+"""The hot path: each new entry is looked up once, rendered once for a cohort, and written to every seat of it."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from itertools import islice
+from typing import Any, Generic, Protocol, TypeVar
+
+from streams.cursor import START, Cursor
+from streams.entries import Entry
+from streams.in_flight import Left
+from streams.ledger import Ledger
+from streams.poison import Poison
+from streams.receipts import Receipt
+from streams.seats import Cohort, Frames, Kind, Outlet, Seat, Sitter, confirm
+from streams.subscribers import Opened
+from streams.tail import Tail
+from telemetry.flow import Flow
+
+T = TypeVar("T")
+
+BATCH = 100
+"""Entries handed out together: what comes while others are being written goes out in one write."""
+SLICE = 200
+"""Seats written between two turns of the event loop, about 2 ms; the loop sends the bytes when it turns."""
+SWEEP_EVERY = timedelta(seconds=1)
+SWEEP_SLICE = 500
+STALLED = 10.0
+"""Seconds without any progress after which a connection is cut."""
+
+
+class Observer(Protocol):
+    """Is told of deliveries in bulk."""
+
+    def handed_out(self, entry: Entry[Any], seats: int, /) -> None:
+        """So many seats have just been given the entry."""
+        ...
+
+
+class GiveUp(Protocol[T]):
+    """What becomes of an entry that a cohort cannot be shown."""
+
+    async def __call__(self, entry: Entry[T], frames: Frames[T], /) -> bool:
+        """Try again for a while, then leave the entry to the dead letters. False if that is halted."""
+        ...
+
+
+class Fanout(Generic[T]):
+    """Owns the seats of a process. `run` hands out what the tail shows; `head` is how far it has come.
+
+    No task a stream: a slice of seats is written, the event loop turns, and so on. A connection that does not take its
+    bytes is none of the loop's business: its transport keeps them, says so, and its stream rises from the seat.
+    """
+
+    def __init__(
+        self,
+        *,
+        tail: Tail[T],
+        ledger: Ledger,
+        flow: Flow,
+        poison: Poison,
+        topics: Callable[[T], Iterable[Hashable]],
+        observer: Observer,
+        give_up: GiveUp[T],
+        bookmark_every: timedelta = timedelta(seconds=10),
+    ) -> None:
+        """`topics`: an entry interests only kinds that name one of them."""
+        self._tail = tail
+        self._ledger = ledger
+        self._flow = flow
+        self._poison = poison
+        self._topics = topics
+        self._observer = observer
+        self._give_up = give_up
+        self._bookmark_every = bookmark_every.total_seconds()
+        self._cohorts: dict[Hashable, Cohort[T]] = {}
+        self._by_topic: dict[Hashable, dict[Cohort[T], None]] = {}
+        self._listeners: set[Callable[[], None]] = set()
+        self._notes: deque[object] = deque()
+        self._something = asyncio.Event()
+        self.head = START
+        flow.streams.add(self)
+
+    def __len__(self) -> int:
+        """How many seats are taken."""
+        return sum(len(cohort.seats) for cohort in self._cohorts.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Deliveries written and not confirmed, counted seat by seat."""
+        return sum(seat.written - seat.confirmed for cohort in self._cohorts.values() for seat in cohort.seats)
+
+    def listen(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have `wake` called when `head` has moved; returns what ends that."""
+        self._listeners.add(wake)
+        return lambda: self._listeners.discard(wake)
+
+    def sit(self, sitter: Sitter, outlet: Outlet, kind: Kind[T], opened: Opened | None) -> Seat[T]:
+        """A seat for a stream that has come to `head`, exactly, and of which nothing is in flight."""
+        cohort = self._cohorts.get(kind.key)
+        if cohort is None:
+            cohort = self._cohorts[kind.key] = Cohort(kind)
+            for topic in kind.topics:
+                self._by_topic.setdefault(topic, {})[cohort] = None
+        now, sent = time.monotonic(), outlet.sent()
+        seat = Seat(
+            sitter=sitter,
+            outlet=outlet,
+            opened=opened,
+            cohort=cohort,
+            written=cohort.end,
+            confirmed=cohort.end,
+            mark=cohort.end,
+            mark_bytes=sent,
+            taken=0,
+            progress_at=now,
+            confirmed_at=now,
+            bookmark_at=now + self._bookmark_every,
+            recorded=self.head,
+        )
+        cohort.seats[seat] = None
+        return seat
+
+    def leave(self, seat: Seat[T]) -> Left:
+        """Give the seat up."""
+        cohort = seat.cohort
+        if seat.confirmed < seat.written:
+            self._confirm(seat, time.monotonic())
+        left = cohort.left(seat, self.head)
+        del cohort.seats[seat]
+        if not cohort.seats:
+            del self._cohorts[cohort.kind.key]
+            for topic in cohort.kind.topics:
+                of_topic = self._by_topic[topic]
+                del of_topic[cohort]
+                if not of_topic:
+                    del self._by_topic[topic]
+        return left
+
+    def say(self, what: object) -> None:
+        """Have `what` said to everybody in a seat."""
+        self._notes.append(what)
+        self._something.set()
+
+    async def run(self) -> None:
+        """Hand out and look after until cancelled."""
+        await self._tail.ready.wait()
+        self.head = max(self.head, self._tail.head)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._hand_out(), name="fanout")
+            tasks.create_task(self._sweep(), name="fanout-sweep")
+
+    async def _hand_out(self) -> None:
+        stop_listening = self._tail.listen(self._something.set)
+        self._something.set()
+        try:
+            while True:
+                await self._something.wait()
+                self._something.clear()
+                while self.head < self._tail.head:
+                    await self._next_batch()
+                while self._notes:
+                    await self._say_to_all(self._notes.popleft())
+        finally:
+            stop_listening()
+
+    async def _say_to_all(self, what: object) -> None:
+        for cohort in list(self._cohorts.values()):
+            data = cohort.kind.frames.note(what, self.head, self._tail.head)
+            for seats in slices(cohort.seats, SLICE):
+                for seat in seats:
+                    if seat in cohort.seats:
+                        seat.outlet.write(data)
+                await asyncio.sleep(0)
+
+    async def _next_batch(self) -> None:
+        entries = self._tail.ring.after(self.head, BATCH)
+        wanted: dict[Cohort[T], list[Entry[T]]] = {}
+        while entries and not self._poison.among(self.head, entries[-1].cursor):
+            wanted = self._wanted(entries)
+            failed = [
+                (cohort, entry)
+                for cohort, shown in wanted.items()
+                for entry in shown
+                if cohort.kind.frames.delivery(entry) is None
+            ]
+            if not failed:
+                break
+            for cohort, entry in failed:
+                if not await self._give_up(entry, cohort.kind.frames):
+                    _all_rise([cohort])
+        else:
+            # Beyond the ring, or with a place in it that nobody can be shown: each stream tells its client by itself.
+            _all_rise(list(self._cohorts.values()))
+            wanted = {}
+        await self._write_all(wanted, reach=entries[-1].cursor if entries else self._tail.head)
+
+    def _wanted(self, entries: Sequence[Entry[T]]) -> dict[Cohort[T], list[Entry[T]]]:
+        """Which cohorts want which of `entries`."""
+        wanted: dict[Cohort[T], list[Entry[T]]] = {}
+        for entry in entries:
+            for cohort in self._interested(entry.item):
+                wanted.setdefault(cohort, []).append(entry)
+        return wanted
+
+    async def _write_all(self, wanted: Mapping[Cohort[T], Sequence[Entry[T]]], *, reach: Cursor) -> None:
+        now = time.monotonic()
+        for cohort, shown in wanted.items():
+            for entry in shown:
+                cohort.hand_out(entry, now)
+        self._reach(reach)  # from here on, who sits down has all of this
+        for cohort, shown in wanted.items():
+            data = b"".join(cohort.kind.frames.delivery(entry) or b"" for entry in shown)
+            await self._write(cohort, shown, data)
+
+    def _interested(self, item: T) -> Iterator[Cohort[T]]:
+        seen = set()
+        for topic in self._topics(item):
+            for cohort in self._by_topic.get(topic, ()):
+                if cohort not in seen and cohort.kind.matches(item):
+                    seen.add(cohort)
+                    yield cohort
+
+    async def _write(self, cohort: Cohort[T], shown: Sequence[Entry[T]], data: bytes) -> None:
+        end, flow = cohort.end, self._flow
+        start = end - len(shown)
+        for seats in slices(cohort.seats, SLICE):
+            count = 0
+            for seat in seats:
+                if seat.written == start:  # it has not risen, and did not come while others were written
+                    seat.written = end
+                    count += 1
+                    seat.outlet.write(data)
+            flow.matched += count * len(shown)
+            flow.attempts += count * len(shown)
+            for entry in shown:
+                self._observer.handed_out(entry, count)
+            await asyncio.sleep(0)
+
+    def _reach(self, head: Cursor) -> None:
+        self.head = head
+        for wake in tuple(self._listeners):
+            wake()
+
+    async def _sweep(self) -> None:
+        """Look after every seat once a second."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY.total_seconds())
+            for cohort in list(self._cohorts.values()):
+                for seats in slices(cohort.seats, SWEEP_SLICE):
+                    self._look_after(cohort, seats, time.monotonic())
+                    await asyncio.sleep(0)
+                cohort.forget_confirmed()
+
+    def _look_after(self, cohort: Cohort[T], seats: Iterable[Seat[T]], now: float) -> None:
+        """Confirm, record and cut; tell how far the log has come who has not heard for long."""
+        bookmark: bytes | None = None
+        for seat in seats:
+            if seat not in cohort.seats:
+                continue
+            if seat.confirmed < seat.written and self._confirm(seat, now):
+                self._record(seat)
+            if seat.confirmed < seat.written and now - max(seat.progress_at, cohort.oldest(seat)) > STALLED:
+                seat.sitter.stalled()
+            elif now >= seat.bookmark_at and seat.written == cohort.end:
+                bookmark = bookmark or cohort.kind.frames.bookmark(self.head, self._tail.head)
+                seat.bookmark_at = now + self._bookmark_every
+                self._record(seat)
+                seat.outlet.write(bookmark)
+
+    def _confirm(self, seat: Seat[T], now: float) -> int:
+        count = confirm(seat, seat.outlet.taken(), now)
+        self._flow.delivered[0] += count
+        return count
+
+    def _record(self, seat: Seat[T]) -> None:
+        position = seat.cohort.reached(seat.confirmed, self.head)
+        if seat.opened is not None and position > seat.recorded:
+            seat.recorded = position
+            self._ledger.record(
+                Receipt(
+                    subscriber=seat.opened.subscriber,
+                    epoch=seat.opened.epoch,
+                    refused=seat.sitter.refused,
+                    position=position,
+                    floor=position,
+                )
+            )
+
+
+def _all_rise(cohorts: Iterable[Cohort[T]]) -> None:
+    for cohort in cohorts:
+        for seat in list(cohort.seats):
+            seat.sitter.rise()
+
+
+def slices(seats: Collection[Seat[T]], size: int) -> Iterator[list[Seat[T]]]:
+    """The seats there are now, in lists of up to `size`."""
+    rest = iter(list(seats))
+    while some := list(islice(rest, size)):
+        yield some

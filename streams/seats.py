@@ -1,0 +1,178 @@
+"""Streams that have caught up, and are given the same bytes. Keeps who has been given what; does no I/O.
+
+A stream that is live, and of which nothing is pending, needs no task: it takes a seat in the cohort of those with the
+same operation and the same filter. What is pending, missed, told to one stream alone or blocked is a consumer's.
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from streams.cursor import Cursor
+from streams.entries import Entry
+from streams.in_flight import Fate, Given, Left
+from streams.receipts import Refusal
+from streams.steps import Acceptance
+from streams.subscribers import Opened
+
+T = TypeVar("T")
+
+
+class Outlet(Acceptance, Protocol):
+    """A connection that takes bytes without waiting; what it cannot send at once it keeps."""
+
+    def abort(self) -> None:
+        """Cut it."""
+        ...
+
+    def write(self, data: bytes, /) -> None:
+        """Send these bytes after all others."""
+        ...
+
+
+class Sitter(Protocol):
+    """The stream that has the seat."""
+
+    def rise(self) -> None:
+        """Leave the seat (`Fanout.leave`) and go on alone: there is something to say to this stream only."""
+        ...
+
+    def stalled(self) -> None:
+        """Its connection has taken nothing for ten seconds: it is to be cut."""
+        ...
+
+    def refused(self, reason: Refusal, /) -> None:
+        """A receipt did not count."""
+        ...
+
+
+class Frames(Protocol[T]):
+    """What a cohort is shown: bytes that say nothing about who reads them."""
+
+    def delivery(self, entry: Entry[T], /) -> bytes | None:
+        """An entry, handed over the first time; None if it cannot be shown."""
+        ...
+
+    def bookmark(self, position: Cursor, head: Cursor, /) -> bytes:
+        """Nothing to deliver: the stream has come to `position`, and the log ends at `head`."""
+        ...
+
+    def note(self, what: object, position: Cursor, head: Cursor, /) -> bytes:
+        """Something that is said to all."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """What the seats of a cohort have in common.
+
+    `key`: equal for equal kinds. `topics`: an entry that `matches` has one of these topics.
+    """
+
+    key: Hashable
+    topics: tuple[Hashable, ...]
+    matches: Callable[[T], bool]
+    frames: Frames[T]
+
+
+@dataclass(slots=True, eq=False)
+class Seat(Generic[T]):
+    """One stream in its cohort.
+
+    `written` and `confirmed` count the cohort's deliveries. `mark` is what `written` was when `mark_bytes` had been
+    sent: once so many are taken, all up to `mark` is confirmed. `recorded` is the position of the last receipt.
+    """
+
+    sitter: Sitter
+    outlet: Outlet
+    opened: Opened | None
+    cohort: "Cohort[T]"
+    written: int
+    confirmed: int
+    mark: int
+    mark_bytes: int
+    taken: int
+    progress_at: float
+    confirmed_at: float
+    bookmark_at: float
+    recorded: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOut:
+    """A delivery of a cohort: the entry's place, that of its predecessor, and when (loop's clock) it was handed out."""
+
+    cursor: Cursor
+    prev: Cursor
+    at: float
+
+
+class Cohort(Generic[T]):
+    """The seats of one kind, and what was handed out to them and is not confirmed by all."""
+
+    def __init__(self, kind: Kind[T]) -> None:
+        self.kind = kind
+        self.seats: dict[Seat[T], None] = {}
+        self._handed_out: deque[HandedOut] = deque()
+        self._first = 0
+
+    @property
+    def end(self) -> int:
+        """How many deliveries there have been."""
+        return self._first + len(self._handed_out)
+
+    def hand_out(self, entry: Entry[T], at: float) -> None:
+        """One more delivery. Who is written its frame counts it in `written`."""
+        self._handed_out.append(HandedOut(entry.cursor, entry.prev, at))
+
+    def reached(self, count: int, head: Cursor) -> Cursor:
+        """The place in the log of who has had `count` deliveries, when all up to `head` has been looked at."""
+        return head if count == self.end else self._handed_out[count - self._first].prev
+
+    def left(self, seat: Seat[T], head: Cursor) -> Left:
+        """What a stream takes along that gives its seat up."""
+        return Left(
+            position=self.reached(seat.written, head),
+            given=list(self._unconfirmed(seat)),
+            confirmed_at=seat.confirmed_at,
+            progress_at=seat.progress_at,
+        )
+
+    def _unconfirmed(self, seat: Seat[T]) -> Iterator[Given]:
+        before = seat.confirmed - self._first
+        for index, one in enumerate(
+            itertools.islice(self._handed_out, before, seat.written - self._first), seat.confirmed + 1
+        ):
+            through = seat.mark_bytes if index <= seat.mark else seat.outlet.sent()
+            yield Given(one.cursor, 1, Fate.DELIVERED, one.prev, one.at, through)
+
+    def oldest(self, seat: Seat[T]) -> float:
+        """When the first delivery that the seat has not confirmed was handed out."""
+        return self._handed_out[seat.confirmed - self._first].at
+
+    def forget_confirmed(self) -> None:
+        """Drop what every seat has confirmed."""
+        needed = min((seat.confirmed for seat in self.seats), default=self.end)
+        while self._first < needed:
+            self._handed_out.popleft()
+            self._first += 1
+
+
+def confirm(seat: Seat[T], taken: int, now: float) -> int:
+    """Note that the peer has `taken` of the bytes; return how many deliveries that confirms."""
+    sent = seat.outlet.sent()
+    if taken > seat.taken:
+        seat.taken, seat.progress_at = taken, now
+    if taken >= sent:
+        reached = seat.written
+    elif taken >= seat.mark_bytes:
+        reached = seat.mark
+    else:
+        return 0
+    seat.mark, seat.mark_bytes = seat.written, sent
+    confirmed, seat.confirmed = reached - seat.confirmed, reached
+    if confirmed:
+        seat.confirmed_at = now
+    return confirmed
