@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from streams.cursor import Cursor
+from streams.together import Together
 from telemetry.metrics import Metrics
 
 log = logging.getLogger("divisionbell.streams")
@@ -49,9 +50,7 @@ class Checkpoints:
         self._metrics = metrics
         self._moved: dict[str, Checkpoint] = {}
         self._ended: dict[str, Checkpoint] = {}
-        self._newcomers: dict[str, Cursor] = {}
-        self._introducing: asyncio.Task[Mapping[str, Checkpoint]] | None = None
-        self._asking = asyncio.Lock()
+        self._introducing = Together(self._introduce, name="introduce-subscribers")
         self._saving = asyncio.Lock()
 
     def __len__(self) -> int:
@@ -68,15 +67,11 @@ class Checkpoints:
 
         Subscribers that come together are asked for together. Raises what the store raises.
         """
-        self._newcomers[subscriber] = position
-        if self._introducing is None:
-            self._introducing = asyncio.create_task(self._introduce(), name="introduce-subscribers")
-        return (await asyncio.shield(self._introducing))[subscriber]
+        return await self._introducing((subscriber, position))
 
-    async def _introduce(self) -> Mapping[str, Checkpoint]:
-        async with self._asking:  # while one batch is asked for, the next one gathers
-            newcomers, self._newcomers, self._introducing = self._newcomers, {}, None
-            return await self._store.introduce(newcomers)
+    async def _introduce(self, newcomers: Sequence[tuple[str, Cursor]]) -> Sequence[Checkpoint]:
+        kept = await self._store.introduce(dict(newcomers))
+        return [kept[subscriber] for subscriber, _ in newcomers]
 
     async def run(self) -> None:
         """Save until cancelled. What is left then is for `save`."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,6 +13,7 @@ from redis.asyncio import Redis
 from streams.connection import Script
 from streams.errors import StreamsUnavailable
 from streams.keys import Keys
+from streams.together import Together
 
 log = logging.getLogger("divisionbell.streams")
 
@@ -45,30 +47,31 @@ class Connections:
         self._process = process
         self._limits = limits
         self._enter = Script(redis, "enter")
+        self._entering = Together(self._enter_all, name="enter-streams")
         self._leave = Script(redis, "leave")
         self._left: Counter[str] = Counter()
         self._ask_at = 0.0
 
     async def enter(self, user: str) -> Full | None:
         """Count a stream that is about to open; what is in the way if it may not."""
-        limits = self._limits
         if time.monotonic() < self._ask_at:
             return None  # Redis did not answer a moment ago: nobody waits for it to not answer again
         try:
             if self._left[user]:
                 await self.settle()  # who has just left must not stand in their own way
-            limit, seconds = await self._enter(
-                keys=[
-                    self._keys.connections,
-                    self._keys.connections_of(self._process),
-                    self._keys.connects(user),
-                ],
-                args=[user, limits.per_user, limits.all_users, limits.connects, int(limits.window.total_seconds())],
-            )
+            limit, seconds = await self._entering(user)
         except StreamsUnavailable:
             self._ask_at = time.monotonic() + ASK_AGAIN
             return None
         return Full(limit.decode(), timedelta(seconds=seconds)) if limit else None
+
+    async def _enter_all(self, users: Sequence[str]) -> Sequence[tuple[bytes, int]]:
+        limits, keys = self._limits, self._keys
+        answers: Sequence[tuple[bytes, int]] = await self._enter(
+            keys=[keys.connections, keys.connections_of(self._process), *map(keys.connects, users)],
+            args=[limits.per_user, limits.all_users, limits.connects, int(limits.window.total_seconds()), *users],
+        )
+        return answers
 
     def leave(self, user: str) -> None:
         """A counted stream has ended; written within a moment."""

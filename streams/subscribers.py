@@ -15,6 +15,7 @@ from streams.connection import Script, translated
 from streams.cursor import Cursor
 from streams.errors import StreamsUnavailable
 from streams.keys import Keys
+from streams.together import Together
 
 log = logging.getLogger("divisionbell.streams")
 
@@ -100,6 +101,15 @@ class Acknowledged:
     pending: int
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A subscriber that connects: the client's own cursor, and what PostgreSQL remembers if it was asked."""
+
+    subscriber: Subscriber
+    since: Cursor | None
+    kept: Checkpoint | None = None
+
+
 class Subscribers:
     """Positions and pending entries in Redis, and in PostgreSQL where Redis has lost them."""
 
@@ -109,6 +119,7 @@ class Subscribers:
         self._process = process
         self._checkpoints = checkpoints
         self._open = Script(redis, "open")
+        self._opening = Together(self._take_over, name="open-subscribers")
         self._acknowledge = Script(redis, "acknowledge")
         self._index = [keys.stream, keys.groups, keys.pending, keys.pending_since, keys.pending_total]
 
@@ -118,7 +129,7 @@ class Subscribers:
         `since` is the client's own cursor, the truth for its device; without it the kept position counts, and `head`
         for one never seen before. Raises StreamsUnavailable.
         """
-        opened = await self._take_over(subscriber, since)
+        opened = await self._opening(Opening(subscriber, since))
         if opened is not None:
             return opened
         try:
@@ -128,38 +139,21 @@ class Subscribers:
             kept, lost = Checkpoint(subscriber.name, head, 0), since is None
         else:
             lost = False
-        opened = await self._take_over(subscriber, since, kept)
+        opened = await self._opening(Opening(subscriber, since, kept))
         if opened is None:
             raise StreamsUnavailable("Redis was flushed while a subscriber connected")
         return replace(opened, lost=lost)
 
-    async def _take_over(
-        self, subscriber: Subscriber, since: Cursor | None, kept: Checkpoint | None = None
-    ) -> Opened | None:
-        keys = self._keys
-        reply = await self._open(
-            keys=[keys.positions, keys.stream, keys.suspects, keys.mail, keys.signals],
-            args=[
-                subscriber.name,
-                subscriber.group,
-                self._process,
-                "" if since is None else str(since),
-                "" if kept is None else str(kept.position),
-                0 if kept is None else kept.epoch,
-                MOST_PENDING,
-            ],
+    async def _take_over(self, openings: Sequence[Opening]) -> list[Opened | None]:
+        """None for a subscriber that is not known here, as long as nobody has said what PostgreSQL remembers."""
+        keys, args = self._keys, list[str | bytes | int]([self._process, MOST_PENDING])
+        for one in openings:
+            args += (one.subscriber.name, one.subscriber.group, "" if one.since is None else str(one.since))
+            args += ("", 0) if one.kept is None else (str(one.kept.position), one.kept.epoch)
+        replies = await self._open(
+            keys=[keys.positions, keys.stream, keys.suspects, keys.mail, keys.signals], args=args
         )
-        if not reply:
-            return None
-        position, epoch, suspect, mail, pending = reply
-        return Opened(
-            subscriber=subscriber,
-            position=Cursor.parse(position),
-            epoch=int(epoch),
-            pending=tuple(_pending(row) for row in pending),
-            suspect=_suspect(suspect.decode()),
-            mail=tuple(mail.decode().split()),
-        )
+        return [_opened(one.subscriber, reply) if reply else None for one, reply in zip(openings, replies, strict=True)]
 
     async def pending(self, subscriber: Subscriber) -> tuple[Pending, ...]:
         """The oldest entries of its PEL. Raises StreamsUnavailable."""
@@ -191,6 +185,18 @@ class Subscribers:
         async with translated("reading a position"):
             kept: Any = await self._redis.hget(self._keys.positions, subscriber.name)
         return None if kept is None else Cursor.parse(kept.split(b" ")[0])
+
+
+def _opened(subscriber: Subscriber, reply: Sequence[Any]) -> Opened:
+    position, epoch, suspect, mail, pending = reply
+    return Opened(
+        subscriber=subscriber,
+        position=Cursor.parse(position),
+        epoch=int(epoch),
+        pending=tuple(_pending(row) for row in pending),
+        suspect=_suspect(suspect.decode()),
+        mail=tuple(mail.decode().split()),
+    )
 
 
 def _pending(row: Sequence[Any]) -> Pending:

@@ -1,0 +1,52 @@
+"""Asking for many at once what each would ask alone."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+class Together(Generic[Q, A]):
+    """`await together(question)`: while one batch of questions is under way, the next one gathers.
+
+    A round trip through redis-py costs 150 µs of CPU, of which a thousand streams that open at once need one, not a
+    thousand. One batch is in flight at a time, of up to `most` questions; `ask` answers in their order, and what it
+    raises, each of them gets.
+    """
+
+    def __init__(self, ask: Callable[[Sequence[Q]], Awaitable[Sequence[A]]], *, name: str, most: int = 250) -> None:
+        self._ask = ask
+        self._name = name
+        self._most = most
+        self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def __call__(self, question: Q) -> A:
+        """The answer. Raises what `ask` raises."""
+        answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        self._waiting.append((question, answer))
+        if self._task is None:
+            self._task = asyncio.create_task(self._ask_all(), name=self._name)
+        return await answer
+
+    async def _ask_all(self) -> None:
+        batch: list[tuple[Q, asyncio.Future[A]]] = []
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                try:
+                    answers = await self._ask([question for question, _ in batch])
+                except Exception as error:  # noqa: BLE001 - handed to everybody who asked
+                    for _, future in batch:
+                        if not future.done():
+                            future.set_exception(error)
+                else:
+                    for (_, future), answer in zip(batch, answers, strict=True):
+                        if not future.done():
+                            future.set_result(answer)
+        finally:
+            self._task = None
+            for _, future in (*batch, *self._waiting):
+                future.cancel()  # this task was cancelled, or `ask` broke its word; of the others all are done
