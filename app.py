@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from resolvers.activities import Activity, decode, topics
 from resolvers.database.engine import connect as connect_database
@@ -75,6 +75,7 @@ from telemetry.tasks import AGAIN_AFTER, end
 log = logging.getLogger("divisionbell.app")
 
 EXPLORER = Path(__file__).parent / "client-example" / "dist" / "explorer"
+GRAPHQL = "/graphql"
 START_WITHIN = timedelta(seconds=30)
 
 Work = Callable[[], Awaitable[None]]
@@ -88,7 +89,7 @@ class NotReady(Exception):
 class Server:
     """What `cli` runs: the application, what to await before it stops, and `stopping`, set when a task failed."""
 
-    app: Starlette
+    app: ASGIApp
     drain: Work
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     failures: list[Exception] = field(default_factory=list)
@@ -234,6 +235,19 @@ def build_floor(settings: Settings, *, database_url: str, redis_url: str, metric
     )
 
 
+@dataclass(frozen=True, slots=True)
+class FrontDoor:
+    """`/graphql` past Starlette's router and middlewares, which the view does not need and every stream would pay."""
+
+    view: ASGIApp
+    pages: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Anything but a request for the view is the pages'."""
+        wanted = self.view if scope["type"] == "http" and scope["path"] == GRAPHQL else self.pages
+        await wanted(scope, receive, send)
+
+
 def _limits(settings: Settings) -> Limits:
     return Limits(
         per_user=settings.max_streams_per_user,
@@ -277,15 +291,10 @@ def build(settings: Settings, *, identities: Sequence[Identity] = (), beside: Wo
         per_second=settings.max_connects_per_second,
     )
     view = _view(floor, tokens=tokens, streams=streams, explorer=explorer, admission=admission)
-    app = Starlette(
-        routes=[
-            Route("/graphql", view),
-            *explorer.routes(),
-            *probes(readiness=readiness, registry=metrics.registry),
-        ],
-        lifespan=lifespan,
+    pages = Starlette(
+        routes=[*explorer.routes(), *probes(readiness=readiness, registry=metrics.registry)], lifespan=lifespan
     )
-    app.add_middleware(HttpMetrics, metrics=metrics)
+    app = HttpMetrics(FrontDoor(view, pages), metrics=metrics)
 
     async def drain() -> None:
         within = timedelta(seconds=settings.drain_seconds * 0.7)
