@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Literal, Protocol, Self, TypeVar
 
 from streams.cursor import Cursor
 from streams.entries import Entry
@@ -208,8 +208,8 @@ class Consumer(Generic[T]):
     async def _entry(self) -> Step[T] | None:
         """What is overdue, then what is pending, then what comes next in the log."""
         if self.books.again:
-            given = self.books.again.popleft()
-            return await self._once_more(given.cursor, given.attempt + 1)
+            with self.books.turning() as given:
+                return await self._once_more(given.cursor, given.attempt + 1)
         if self._line.claimable:
             return await self._claim()
         return await self._first_time(self._pages.next())
@@ -221,8 +221,10 @@ class Consumer(Generic[T]):
             self.books.forget(pending.cursor)  # the subscriber has another filter now
             self._record()
             return None
-        self._shared.flow.adopted += 1
-        return await self._once_more(pending.cursor, pending.deliveries + 1)
+        if entry is None:
+            self._shared.flow.adopted += 1
+            return self._gap(pending.cursor, pending.cursor, Lack.GONE, pending.deliveries + 1)
+        return await self._hand_over(entry, pending.deliveries + 1, live=False, taken_on="adopted")
 
     async def _once_more(self, cursor: Cursor, attempt: int) -> Step[T]:
         entry = await self._shared.history.at(cursor)
@@ -237,13 +239,22 @@ class Consumer(Generic[T]):
         if not self._matches(entry.item):
             self.books.position = entry.cursor
             return None
-        self._shared.flow.matched += 1
-        return await self._hand_over(entry, self._line.deliveries(entry.cursor) + 1, live=self._live)
+        attempt = self._line.deliveries(entry.cursor) + 1
+        return await self._hand_over(entry, attempt, live=self._live, taken_on="matched")
 
-    async def _hand_over(self, entry: Entry[T], attempt: int, *, live: bool) -> Step[T]:
-        if entry.cursor in self._shared.dead_letters.poison:
+    async def _hand_over(
+        self, entry: Entry[T], attempt: int, *, live: bool, taken_on: Literal["matched", "adopted"] | None = None
+    ) -> Step[T]:
+        """`taken_on`: how an entry that is new to this stream came to it."""
+        poison = entry.cursor in self._shared.dead_letters.poison
+        dead = not poison and await self._given_up(entry, attempt)
+        # Counted where nothing is awaited before the entry has its place in the books: a stream may end in any await.
+        self._shared.flow.matched += taken_on == "matched"
+        self._shared.flow.adopted += taken_on == "adopted"
+        if poison:
             return self._gap(entry.prev, entry.cursor, Lack.DEAD, attempt)
-        if await self._given_up(entry, attempt):
+        if dead:
+            self.books.buried(entry.cursor)
             self._mail.telling(f"dead:{entry.cursor}")
             return Missing(entry.prev, entry.cursor, Lack.DEAD)
         self.books.take(entry.cursor, attempt=attempt, fate=Fate.DELIVERED, now=self._clock())
@@ -276,10 +287,7 @@ class Consumer(Generic[T]):
         if suspect.attempts < self._shared.most_attempts:
             return False
         letters = self._shared.dead_letters
-        if not await letters.bury(opened.subscriber, entry, suspect, attempts=attempt - 1):
-            return False
-        self.books.buried(entry.cursor)
-        return True
+        return await letters.bury(opened.subscriber, entry, suspect, attempts=attempt - 1)
 
     async def _turn_page(self) -> None:
         self._wake.clear()

@@ -1,7 +1,8 @@
 """What one stream has taken on and not yet come to an end with. Decides, and does no I/O."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum, auto
@@ -87,6 +88,7 @@ class InFlight:
         self.given: deque[Given] = deque(left.given if left else ())
         self.again: deque[Given] = deque()
         self.handing: Given | None = None
+        self.turned: Given | None = None
         self.held: dict[Cursor, None] = {}
         self.news = News()
         self.suspect = opened.suspect if opened else None
@@ -101,12 +103,12 @@ class InFlight:
     @property
     def in_flight(self) -> int:
         """Entries taken on and not come to an end with."""
-        return len(self.given) + len(self.again) + (self.handing is not None)
+        return len(self.given) + len(self.again) + (self.handing is not None) + (self.turned is not None)
 
     @property
     def clean(self) -> bool:
         """Whether nothing is in flight, pending or suspected."""
-        return not (self.given or self.again or self.handing or self.held or self.suspect or self.news)
+        return not (self.in_flight or self.held or self.suspect or self.news)
 
     @property
     def settled(self) -> Cursor:
@@ -171,6 +173,18 @@ class InFlight:
             del self.held[cursor]
             self.news.confirmed.add(cursor)
             self.news.handed_over.pop(cursor, None)
+
+    @contextmanager
+    def turning(self) -> Iterator[Given]:
+        """Take the first of `again` to hand it over once more; if that fails, it is the first again."""
+        given = self.turned = self.again.popleft()
+        try:
+            yield given
+        except BaseException:
+            self.again.appendleft(given)
+            raise
+        finally:
+            self.turned = None
 
     def overdue(self, now: float) -> bool:
         """Move what was not confirmed for PEL_IDLE to `again`, where it is pending. True if that was anything."""

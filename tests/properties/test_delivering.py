@@ -312,7 +312,7 @@ class Delivering(RuleBasedStateMachine):
 
 def _is_idle(consumer: Consumer[Activity]) -> bool:
     books, tail = consumer.books, consumer._shared.tail
-    nothing_to_do = not (consumer._pages or consumer._line.claimable or books.again or books.handing)
+    nothing_to_do = not (consumer._pages or consumer._line.claimable or books.again or books.turned or books.handing)
     return nothing_to_do and consumer._live and consumer.position >= tail.head
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from resolvers.activities import Activity
 from resolvers.database.letters import LetterState
+from resolvers.errors import Unavailable
 from streams.consumer import Consumer
 from streams.cursor import START, Cursor
 from streams.dead_letters import Limit
@@ -279,6 +280,64 @@ async def test_redriven_letter_heals_when_the_device_comes_back(
         await passes(consumer, settled)
     await floor.ledger.flush()
     assert (await floor.open()).mail == ()
+
+
+async def test_stream_that_ends_while_an_entry_is_given_up_keeps_its_books(
+    floor: ProcessFloor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I5: the entry is in nobody's care until it is known whether it is dead; it stays pending, and comes again."""
+    await floor.open()
+    [cursor] = await floor.publish(1)
+    for _ in range(3):
+        await fail(floor, clock)
+    writing = asyncio.Event()
+
+    async def hangs(_: object) -> bool:
+        writing.set()
+        return await asyncio.Future()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(floor.letters, "write", hangs)
+        async with clock.drive(floor.consumer(await floor.open())) as consumer:
+            driving = asyncio.create_task(anext(consumer))
+            await writing.wait()
+            assert floor.metrics.flow.unaccounted == 0
+            driving.cancel()
+            await asyncio.gather(driving, return_exceptions=True)
+    assert floor.metrics.flow.unaccounted == 0
+
+    await floor.ledger.flush()
+    async with clock.drive(floor.consumer(await floor.open())) as consumer:
+        assert Missing(START, cursor, Lack.DEAD) == await step_of(consumer)
+    assert floor.metrics.flow.unaccounted == 0
+
+
+async def test_stream_that_cannot_read_what_is_overdue_leaves_it_to_the_next(
+    floor: ProcessFloor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I5: out of the ring, and PostgreSQL away: the stream ends with an error and releases the entry."""
+    opened = await floor.open()
+    [cursor] = await floor.publish(1)
+    await floor.catch_up()
+
+    async def away(_: Cursor) -> None:
+        assert floor.metrics.flow.unaccounted == 0
+        raise Unavailable("PostgreSQL is away")
+
+    with monkeypatch.context() as patched:
+        async with clock.drive(floor.consumer(opened, confirmation=Confirmation.CLIENT)) as consumer:
+            assert (cursor, 1) == await delivered(consumer)
+            await passes(consumer, lambda: consumer._live)
+            clock.now += PEL_IDLE.total_seconds()
+            patched.setattr(floor.history, "at", away)
+            with pytest.raises(Unavailable):
+                await step_of(consumer)
+    assert floor.metrics.flow.unaccounted == 0
+
+    await floor.ledger.flush()
+    async with clock.drive(floor.consumer(await floor.open())) as consumer:
+        assert (cursor, 2) == await delivered(consumer)
+    assert floor.metrics.flow.unaccounted == 0
 
 
 async def test_limit_halts_dead_lettering(database: AsyncEngine, redis: Redis, clock: Clock) -> None:
