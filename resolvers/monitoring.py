@@ -34,7 +34,7 @@ def watch(
         return True
 
     async def follows() -> bool:
-        return tail.ready.is_set() and not tail.lagging
+        return tail.ready.is_set() and tail.follows
 
     def alarms() -> tuple[str, ...]:
         found = []
@@ -47,6 +47,7 @@ def watch(
     health = HealthSampler(
         probes={"redis": redis, "database": database, "tail": follows},
         pel=pel,
+        lagging=lambda: tail.lagging,
         alarms=alarms,
     )
     _show(health, shared=shared, metrics=metrics)

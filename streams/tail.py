@@ -56,8 +56,10 @@ class Tail(Generic[T]):
         self._listeners: set[Callable[[], None]] = set()
         self.ring: Ring[T] = Ring(size=ring_size, floor=START)
         self.ready = asyncio.Event()
-        self.redis_answers = False
+        self.follows = True
+        """False from a failure to read the stream, or to take in what was read, until the next success."""
         self.lagging = False
+        """Whether PostgreSQL's head of a second ago has not come by the stream."""
 
     @property
     def head(self) -> Cursor:
@@ -90,17 +92,18 @@ class Tail(Generic[T]):
                     reply: Any = await self._redis.xread(
                         {self._key: str(self.ring.head)}, count=BATCH, block=int(BLOCK.total_seconds() * 1000)
                     )
-                self.redis_answers = True
                 for _, raw in reply:
                     await self._take(raw)
+                self.follows = True
             except StreamsUnavailable as error:
-                if self.redis_answers:
+                if self.follows:
                     log.warning("the stream is silent, reading PostgreSQL once a second", extra={"error": str(error)})
-                self.redis_answers = False
+                self.follows = False
                 await asyncio.sleep(self._compare_every / 2)
             except Exception:
                 # PostgreSQL failed in a repair. The ring is untouched, so the same entries are read again.
                 log.exception("cannot repair the stream from PostgreSQL, trying again")
+                self.follows = False
                 await asyncio.sleep(self._compare_every)
 
     async def _take(self, raw: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> None:

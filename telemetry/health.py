@@ -60,6 +60,7 @@ class Facts:
     tail: bool
     pel: Pel
     delivery: DeliveryStats
+    lagging: bool = False
 
 
 def conditions(facts: Facts) -> list[Condition]:
@@ -74,6 +75,7 @@ def conditions(facts: Facts) -> list[Condition]:
         Condition("pel_old", Transport.DEGRADED, pel.oldest > LONG_PENDING, "something has waited for long"),
         Condition("slow", Transport.DEGRADED, enough and (delivery.p95_ms or 0) > SLOW_MS, "delivery is slow"),
         Condition("failing", Transport.DEGRADED, enough and delivery.success < ENOUGH_SUCCESS, "deliveries fail"),
+        Condition("tail_lags", Transport.DEGRADED, facts.lagging, "the stream is behind the log"),
     ]
 
 
@@ -82,12 +84,14 @@ class HealthSampler:
     """Asks each probe once a second; a health query reads the last sample and costs nothing else.
 
     `probes`: named `redis`, `database` and `tail`; one that raises, or takes over a second, has failed. `pel` reads
-    what is pending. `alarms` says what else is wrong. From `streams`, the open ones, the poll interval follows.
+    what is pending. `lagging` tells whether the tail is behind the log. `alarms` says what else is wrong. From
+    `streams`, the open ones, the poll interval follows.
     """
 
     probes: Mapping[str, Callable[[], Awaitable[bool]]]
     pel: Callable[[], Awaitable[Pel]] | None = None
     delivery: DeliveryWindow = field(default_factory=DeliveryWindow)
+    lagging: Callable[[], bool] = bool
     alarms: Callable[[], tuple[str, ...]] = tuple
     streams: Callable[[], int] = int
     changed: list[Callable[[Advice], None]] = field(default_factory=list)
@@ -104,9 +108,8 @@ class HealthSampler:
         """Take one sample."""
         asked = await asyncio.gather(*map(self._ask, self.probes.values()), self._ask(self._read_pel))
         answers = dict(zip(self.probes, asked, strict=False))
-        facts = Facts(bool(answers["redis"]), bool(answers["tail"]), self.now.pel, self.delivery.stats())
-        if isinstance(asked[-1], Pel):
-            facts = Facts(facts.redis, facts.tail, asked[-1], facts.delivery)
+        pel = asked[-1] if isinstance(asked[-1], Pel) else self.now.pel
+        facts = Facts(bool(answers["redis"]), bool(answers["tail"]), pel, self.delivery.stats(), self.lagging())
         advice = self._advise(facts, time.monotonic())
         before = self.now.advice
         self.now = Health(

@@ -89,3 +89,14 @@ async def test_conservation_notices_an_entry_that_vanishes(floor: Floor) -> None
         await floor.health.sample()
         assert not floor.health.now.healthy
         assert any("unaccounted" in alarm for alarm in floor.health.now.alarms)
+
+
+async def test_health_tells_a_tail_that_lags_from_one_that_is_down(floor: Floor) -> None:
+    """Behind the log, the stream is still the best there is; not read at all, clients had better poll."""
+    floor.tail.lagging = True
+    await floor.health.sample()
+    assert (floor.health.lagging(), floor.health.now.tail) == (True, True)
+
+    floor.tail.follows = False
+    await floor.health.sample()
+    assert not floor.health.now.tail

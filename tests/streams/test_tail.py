@@ -3,11 +3,13 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from resolvers.activities import Activity
 from resolvers.database.log import PostgresLog
+from resolvers.errors import Unavailable
 from streams.cursor import START
 from streams.keys import Keys
 from streams.publisher import Publisher
@@ -118,10 +120,14 @@ async def test_silent_stream_is_not_waited_for(database: AsyncEngine, redis: Red
     tail = make_tail(redis, log_of_record, compare_every=QUICKLY)
     async with in_background(tail.run()):
         await tail.ready.wait()
+        assert not tail.lagging
         await insert_activities(database, 3)
         await assign_all(log_of_record)
 
+        await wait_until(lambda: tail.lagging, description="the tail says that the stream is behind")
         await assert_tail_has_the_log(tail, log_of_record)
+        await wait_until(lambda: not tail.lagging, description="it has caught up")
+        assert tail.follows  # Redis answers: that is lag, not an outage
 
 
 async def test_flushed_stream_does_not_stop_the_tail(
@@ -150,5 +156,27 @@ async def test_unreachable_redis_leaves_postgresql(database: AsyncEngine, log_of
         await assign_all(log_of_record)
 
         await assert_tail_has_the_log(tail, log_of_record)
-        assert not tail.redis_answers
+        await wait_until(lambda: not tail.follows, description="it says so")
     await nowhere.aclose()
+
+
+async def test_tail_that_cannot_repair_a_hole_says_so(
+    database: AsyncEngine, redis: Redis, log_of_record: PostgresLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hole in the stream and PostgreSQL away: nothing comes through, and health must hear of it."""
+    tail = make_tail(redis, log_of_record, compare_every=QUICKLY)
+    await tail._fill()
+    await publish(database, redis, log_of_record, 3)
+    raw: Any = await redis.xrange(Keys().stream)
+    await redis.xdel(Keys().stream, raw[0][0])
+
+    async def away(*_: object) -> None:
+        raise Unavailable("PostgreSQL is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(log_of_record, "after", away)
+        async with in_background(tail._follow()):
+            await wait_until(lambda: not tail.follows, description="the tail says that it is stuck")
+    async with in_background(tail._follow()):
+        await assert_tail_has_the_log(tail, log_of_record)
+        await wait_until(lambda: tail.follows, description="and that it goes on")
