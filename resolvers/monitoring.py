@@ -23,7 +23,7 @@ def watch(
     metrics: Metrics,
 ) -> HealthSampler:
     """The sampler of a process. `ping` asks Redis for a sign of life, `pel` for what is pending."""
-    tail, limit = shared.tail, shared.dead_letters.limit
+    tail, letters = shared.tail, shared.dead_letters
 
     async def redis() -> bool:
         await ping()
@@ -38,7 +38,7 @@ def watch(
 
     def alarms() -> tuple[str, ...]:
         found = []
-        if limit.halted:
+        if letters.halted:
             found.append("Dead-lettering is halted: too many entries fail.")
         if metrics.flow.unaccounted:
             found.append(f"{metrics.flow.unaccounted} entries are unaccounted for.")
@@ -62,7 +62,7 @@ def _show(health: HealthSampler, *, shared: Shared[Activity], metrics: Metrics) 
     )
     metrics.redis_streams_memory_bytes.labels(stream).set_function(lambda: health.now.pel.memory)
     metrics.sse_polling_fallback_active.set_function(lambda: health.now.advice.mode is Transport.POLLING)
-    metrics.dead_letters_halted.set_function(lambda: shared.dead_letters.limit.halted)
+    metrics.dead_letters_halted.set_function(lambda: shared.dead_letters.halted)
 
     def count(advice: Advice) -> None:
         if advice.cause:

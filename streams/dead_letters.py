@@ -65,13 +65,19 @@ class LetterStore(Protocol):
 class Limit:
     """Stops dead-lettering when too much of it happens: then it is the server that is broken, not an entry.
 
-    In a minute, at most `rate` letters, and at most `share` of the entries handed over, ten letters being free.
+    In a minute, at most `rate` letters, and at most `share` of the entries handed over, ten letters being free. It
+    counts as halted for two minutes after the last letter that was refused: what is stuck comes again within one, and
+    when nothing does, there is nothing left to halt.
     """
 
     def __init__(self, *, rate: int = 100, share: float = 0.05, free: int = 10) -> None:
         self._rate, self._share, self._free = rate, share, free
         self._letters: deque[tuple[float, int]] = deque()
-        self.halted = False
+        self._refused_at: float | None = None
+
+    def halted(self, *, now: float) -> bool:
+        """Whether letters were refused lately."""
+        return self._refused_at is not None and now - self._refused_at <= 2 * WINDOW.total_seconds()
 
     def allows(self, *, now: float, handed_over: int) -> bool:
         """Whether one more letter may be written at `now` (s), of `handed_over` entries since the process began."""
@@ -79,13 +85,13 @@ class Limit:
             self._letters.popleft()
         count = len(self._letters) + 1
         of = handed_over - self._letters[0][1] if self._letters else 0
-        halted = count > self._rate or count > max(self._free, self._share * of)
-        if halted and not self.halted:
+        too_many = count > self._rate or count > max(self._free, self._share * of)
+        if too_many and not self.halted(now=now):
             log.error("dead-lettering is halted: too many entries fail, look at the newest errors and deploys")
-        elif self.halted and not halted:
+        elif self._refused_at is not None and not too_many:
             log.warning("dead-lettering goes on")
-        self.halted = halted
-        return not halted
+        self._refused_at = now if too_many else None
+        return not too_many
 
     def count(self, *, now: float, handed_over: int) -> None:
         """A letter was written."""
@@ -127,6 +133,11 @@ class DeadLetters:
         self._now = now
         self._bury = Script(redis, "bury")
         self._redrive = Script(redis, "redrive")
+
+    @property
+    def halted(self) -> bool:
+        """Whether so much failed lately that nothing is given up."""
+        return self.limit.halted(now=self._now())
 
     async def load(self) -> None:
         """Learn which entries nobody can be shown. Raises what the store raises."""

@@ -350,8 +350,33 @@ async def test_limit_halts_dead_lettering(database: AsyncEngine, redis: Redis, c
         assert isinstance(step, Delivery)
         assert (cursor, attempt) == (step.entry.cursor, step.attempt)
 
-    assert floor.dead_letters.limit.halted
+    assert floor.dead_letters.halted
     assert not await floor.letters.page(first=1, before=None)
+
+
+def test_limit_lets_a_few_through_and_halts_at_its_share_and_rate() -> None:
+    """Ten letters a minute are free, of more at most 5 % of what was handed over, and never more than a hundred."""
+    few, share, rate = Limit(), Limit(), Limit()
+
+    def allowed(limit: Limit, *, handed_over: int) -> int:
+        count = 0
+        while limit.allows(now=0.0, handed_over=handed_over if count else 0):
+            limit.count(now=0.0, handed_over=0)
+            count += 1
+        return count
+
+    assert allowed(few, handed_over=0) == 10
+    assert allowed(share, handed_over=1_000) == 50
+    assert allowed(rate, handed_over=1_000_000) == 100
+
+
+def test_limit_is_not_called_halted_when_nothing_fails_any_more() -> None:
+    """Health recovers two minutes after the last refusal, not only with the next letter that is written."""
+    limit = Limit(rate=0)
+    assert not limit.halted(now=0.0)
+    assert not limit.allows(now=100.0, handed_over=0)
+
+    assert [limit.halted(now=now) for now in (100.0, 220.0, 220.1)] == [True, True, False]
 
 
 async def test_entry_that_cannot_be_shown_is_given_up_once_for_everybody(floor: ProcessFloor) -> None:
