@@ -70,13 +70,16 @@ class Hysteresis:
     down: bool = False
     differs_since: float | None = None
 
-    def see(self, *, good: bool, now: float) -> bool:
-        """Take a sample at `now` (monotonic seconds); return whether the state is down."""
+    def see(self, *, good: bool, now: float, asked: float | None = None) -> bool:
+        """Take a sample at `now` (monotonic seconds); return whether the state is down.
+
+        `asked`: when the sample was begun. What does not answer has not answered since then, not since it was given up.
+        """
         if good is not self.down:
             self.differs_since = None
             return self.down
         if self.differs_since is None:
-            self.differs_since = now
+            self.differs_since = now if asked is None else asked
         needed = BACK_AFTER if self.down else self.down_after
         if now - self.differs_since >= needed.total_seconds():
             self.down = not self.down

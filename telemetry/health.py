@@ -99,18 +99,21 @@ class HealthSampler:
     _states: dict[str, Hysteresis] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """Sample until cancelled."""
+        """Sample until cancelled: a second after the last one began, however long its probes took."""
+        clock = asyncio.get_running_loop().time
         while True:
+            due = clock() + SAMPLE_EVERY.total_seconds()
             await self.sample()
-            await asyncio.sleep(SAMPLE_EVERY.total_seconds())
+            await asyncio.sleep(max(due - clock(), 0))
 
     async def sample(self) -> None:
         """Take one sample."""
+        began = time.monotonic()
         asked = await asyncio.gather(*map(self._ask, self.probes.values()), self._ask(self._read_pel))
         answers = dict(zip(self.probes, asked, strict=False))
         pel = asked[-1] if isinstance(asked[-1], Pel) else self.now.pel
         facts = Facts(bool(answers["redis"]), bool(answers["tail"]), pel, self.delivery.stats(), self.lagging())
-        advice = self._advise(facts, time.monotonic())
+        advice = self._advise(facts, began, time.monotonic())
         before = self.now.advice
         self.now = Health(
             redis=facts.redis,
@@ -126,11 +129,11 @@ class HealthSampler:
             for listener in self.changed:
                 listener(advice)
 
-    def _advise(self, facts: Facts, now: float) -> Advice:
+    def _advise(self, facts: Facts, asked: float, now: float) -> Advice:
         worst: Condition | None = None
         for condition in conditions(facts):
             state = self._states.setdefault(condition.name, Hysteresis(condition.lasting))
-            if state.see(good=not condition.holds, now=now) and worst is None:
+            if state.see(good=not condition.holds, now=now, asked=asked) and worst is None:
                 worst = condition
         if worst is None:
             return advise(mode=Transport.SSE)

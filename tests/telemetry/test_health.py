@@ -82,6 +82,27 @@ async def test_advice_is_to_poll_when_redis_stays_away(monkeypatch: pytest.Monke
     assert modes == [Transport.SSE] * 2 + [Transport.POLLING] * 13 + [Transport.SSE] * 5
 
 
+async def test_redis_that_hangs_counts_from_when_it_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen Redis costs each sample its second; advice comes within three seconds all the same."""
+    clock = [0.0]
+    monkeypatch.setattr("telemetry.health.time.monotonic", lambda: clock[0])
+
+    async def hangs_for_a_second() -> bool:
+        clock[0] += 1
+        raise TimeoutError
+
+    async def yes() -> bool:
+        return True
+
+    sampler = HealthSampler(probes={"redis": hangs_for_a_second, "database": yes, "tail": yes})
+    modes = []
+    for _ in range(3):  # one after the other, as `run` does when a sample took its whole second
+        await sampler.sample()
+        modes.append((clock[0], sampler.now.advice.mode))
+
+    assert modes == [(1, Transport.SSE), (2, Transport.POLLING), (3, Transport.POLLING)]
+
+
 def facts(**more: object) -> Facts:
     """All well, but for what is given."""
     given: dict[str, object] = {"redis": True, "tail": True, "pel": Pel(), "delivery": DeliveryStats(), **more}
