@@ -53,10 +53,9 @@ class Updates:
             scanned += 1
             if isinstance(at, Cursor):
                 events.append(not_delivered(at, Missing(cursor, at, Lack.DEAD)))
-            elif at.cursor in self._poison:
-                events.append(not_delivered(at.cursor, Missing(at.prev, at.cursor, Lack.DEAD)))
             elif chosen.matches(at.item):
-                events.append(added(at, attempt=1))
+                missing = Missing(at.prev, at.cursor, Lack.DEAD) if at.cursor in self._poison else None
+                events.append(not_delivered(at.cursor, missing) if missing else added(at, attempt=1))
             cursor = at if isinstance(at, Cursor) else at.cursor
         head = max(cursor, self._tail.head)
         return UpdatesPage(tuple(events), cursor, head, has_more=cursor < head)

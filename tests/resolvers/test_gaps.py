@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from app import Floor
-from resolvers.activities import EVERYTHING
+from resolvers.activities import EVERYTHING, ActivityFilter, ActivityType
 from resolvers.database.letters import LetterState
 from resolvers.events import Added, Gap, GapReason, GapRecovery, Healed
 from streams.cursor import START, Cursor
@@ -14,6 +14,8 @@ from streams.keys import Keys
 from tests.resolvers.test_live import next_of, stream, titles
 from tests.support.composed import composed, publish
 from tests.support.waiting import wait_until
+
+SPEECHES = ActivityFilter(types=frozenset({ActivityType.SPEECH}))
 
 
 @pytest.fixture
@@ -110,6 +112,27 @@ async def test_device_far_behind_is_capped_like_a_cursor(floor: Floor) -> None:
 
     assert isinstance(gap, Gap)
     assert (gap.reason, gap.missing) == (GapReason.REPLAY_CAPPED, 30)
+
+
+async def test_gap_in_place_of_what_a_client_does_not_want_is_not_told(floor: Floor) -> None:
+    """Poison that the filter would have hidden is hidden, from streams and from polls alike; what it wants is told."""
+    await publish(floor, 1, type="SPEECH")
+    await publish(floor, 1, type="VOTE")
+    log = await floor.services.log_of_record.after(START, 10)
+    for entry in log:
+        assert await floor.dead_letters.condemn(entry.cursor, entry.activity_id, "boom", attempts=1)
+    await publish(floor, 1, type="SPEECH", title="Good")
+
+    async with stream(floor, since=START, chosen=SPEECHES) as events:
+        streamed = [await next_of(events, Gap), await next_of(events, Added)]
+    page = await floor.services.updates.since(START, first=10, chosen=SPEECHES)
+
+    assert streamed == list(page.events)
+    gap, added = streamed
+    assert isinstance(gap, Gap)
+    assert (gap.reason, gap.through) == (GapReason.DEAD_LETTERED, log[0].cursor)
+    assert isinstance(added, Added)
+    assert added.activity.title == "Good 0"
 
 
 async def test_redriven_letter_of_everybody_heals_open_streams(floor: Floor) -> None:
