@@ -150,12 +150,20 @@ async def poison(here: Arena) -> None:
 
 
 async def trim(here: Arena) -> None:
-    """While clients are away, more happens than the stream is left with; the server is restarted meanwhile."""
+    """While clients are away, more happens than the ring holds, and the stream is trimmed to nothing."""
     assert here.server is not None
+    here.kept_out = True
     await here.server.kill()
+    await here.start_server(RING_SIZE="10")
+    before = await here.redis.xlen(Keys().stream)
     await here.publish("trimmed", 200)
-    await here.start_server()
-    assert await here.redis.xtrim(Keys().stream, maxlen=0, approximate=False) >= 0
+
+    async def appended() -> bool:
+        return bool(await here.redis.xlen(Keys().stream) == before + 201)
+
+    await wait_until(appended, description="the stream has what is to be trimmed")
+    assert await here.redis.xtrim(Keys().stream, maxlen=0, approximate=False) == before + 201
+    here.kept_out = False
 
 
 FAULTS: dict[str, Callable[[Arena], Awaitable[None]]] = {

@@ -128,6 +128,7 @@ class Arena:
         self.proxies: dict[str, Proxy] = {}
         self.clients: list[FaultyClient] = []
         self.published: list[str] = []
+        self.kept_out = False
         self.engine: AsyncEngine
         self.redis: Redis
 
@@ -137,7 +138,7 @@ class Arena:
         self.proxies = {
             "postgres": await enter(proxied(lambda: self.postgres.sockets / ".s.PGSQL.5432")),
             "redis": await enter(proxied(lambda: self.valkey.sockets / "valkey.sock")),
-            "http": await enter(proxied(lambda: int(self._running().url.rpartition(":")[2]), narrow=True)),
+            "http": await enter(proxied(self._door, narrow=True)),
         }
         self.database_url = f"postgresql://postgres@127.0.0.1:{self.proxies['postgres'].port}/postgres"
         self.redis_url = f"redis://127.0.0.1:{self.proxies['redis'].port}/0"
@@ -167,7 +168,12 @@ class Arena:
             raise OSError("no server")
         return self.server
 
-    async def start_server(self) -> None:
+    def _door(self) -> int:
+        if self.kept_out:
+            raise OSError("clients are kept out")
+        return int(self._running().url.rpartition(":")[2])
+
+    async def start_server(self, **more: str) -> None:
         """Start a server process, in place of one that has ended."""
         environment = {
             "DATABASE_URL": self.database_url,
@@ -175,6 +181,7 @@ class Arena:
             "STATE_DIR": str(self.directory / "state"),
             "BOOKMARK_EVERY": "0.5",
             "MAX_CONNECTS_PER_MINUTE": "10000",
+            **more,
         }
         self.server = await ServerProcess("serve", environment=environment).start()
 
