@@ -100,17 +100,41 @@ async def lose_redis(here: Arena) -> None:
     here.start_redis(empty=True)
 
 
+WRITES = """
+mutation A { publishActivity(input: {type: SPEECH, title: "never"}) { __typename } }
+mutation B { markRead(activityIds: ["1", "2"]) { readState { version } } }
+mutation C { markAllRead(through: "1-0") { readState { version } } }
+mutation D { redriveDeadLetter(id: "1") { __typename } }
+mutation E { discardDeadLetter(id: "1") { __typename } }
+"""
+
+
 async def stop_postgres(here: Arena) -> None:
     """PostgreSQL stopped for some seconds: streams stay open, writes fail with a code, nothing is half-done."""
     connects = [client.connects for client in here.clients]
     here.stop_postgres()
     assert here.server is not None
-    async with Client(here.server.url, scope="read publish") as client:
-        publish = 'mutation { publishActivity(input: {type: SPEECH, title: "never"}) { __typename } }'
-        refused = await client.post(publish)
-        assert refused["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
-    here.start_postgres()
-    assert [client.connects for client in here.clients] == connects
+    async with Client(here.server.url, scope="read publish ops") as client:
+        for write in WRITES.strip().splitlines():
+            refused = await client.post(write)
+            assert refused["errors"][0]["extensions"]["code"] == "UNAVAILABLE", refused
+
+        async def noticed() -> bool:
+            health = await here.http("/health/sse")
+            return not health["database"] and health["redis"] and bool(health["recommendation"] == "sse")
+
+        await wait_until(noticed, description="health says that PostgreSQL is away, and that streams go on")
+        here.start_postgres()
+        assert [client.connects for client in here.clients] == connects
+
+        async def answers() -> bool:
+            return "errors" not in await client.post("{ feed { unreadCount } }")
+
+        await wait_until(answers, description="PostgreSQL is back")
+        feed = (await client.ask("{ feed(first: 100) { unreadCount nodes { title } edges { isRead } } }"))["feed"]
+        assert not any(edge["isRead"] for edge in feed["edges"])
+        assert feed["unreadCount"] == len(feed["nodes"])
+        assert "never" not in {node["title"] for node in feed["nodes"]}
 
 
 async def cut_connections(here: Arena) -> None:
