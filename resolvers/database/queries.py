@@ -1,8 +1,9 @@
 """The joined row of an activity, and the values made from it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +15,10 @@ from resolvers.activities import Activity, ActivityFilter, ActivityId, ActivityT
 from resolvers.database.tables import activities, bills, mps
 from resolvers.errors import Unavailable
 from telemetry.metrics import Metrics
+
+ANSWER_WITHIN = timedelta(seconds=15)
+"""A little more than PostgreSQL's own limits, 5 s to connect and 10 s a statement: when it is frozen, or the network
+silent, these do not hold, and a request would wait for ever."""
 
 _COLUMNS = [
     *(column for column in activities.c if column.name not in {"mp_id", "bill_id", "source_id"}),
@@ -71,15 +76,19 @@ class Database:
     async def reading(self, query: str) -> AsyncIterator[AsyncConnection]:
         """A connection for one read. Raises Unavailable if PostgreSQL gives none, or fails, within its time limits."""
         with self._metrics.db_query_duration_seconds.labels(query=query).time():
-            async with translated(query), self._engine.connect() as connection:
+            async with translated(query), _in_time(), self._engine.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def writing(self, query: str) -> AsyncIterator[AsyncConnection]:
         """A transaction, committed at the end of the block. Raises Unavailable as `reading` does."""
         with self._metrics.db_query_duration_seconds.labels(query=query).time():
-            async with translated(query), self._engine.begin() as connection:
+            async with translated(query), _in_time(), self._engine.begin() as connection:
                 yield connection
+
+
+def _in_time() -> asyncio.Timeout:
+    return asyncio.timeout(ANSWER_WITHIN.total_seconds())
 
 
 @asynccontextmanager

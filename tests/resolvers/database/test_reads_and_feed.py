@@ -1,6 +1,7 @@
 """Read marks, counts and pages straight from PostgreSQL."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -274,11 +275,22 @@ async def test_ended_session_and_cancelled_statement_are_unavailable(database: A
             await connection.execute(sa.text("SELECT nothing"))
 
 
-async def run_slowly(reading: Database) -> None:
-    """A statement that PostgreSQL cancels."""
+async def test_database_that_says_nothing_is_unavailable(reading: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frozen, or behind a silent network, PostgreSQL keeps none of its own time limits; it is asked again later."""
+    with monkeypatch.context() as patched:
+        patched.setattr("resolvers.database.queries.ANSWER_WITHIN", timedelta(seconds=0.2))
+        with pytest.raises(Unavailable, match="Try again"):
+            await run_slowly(reading, limit=0, seconds=60)
+
+    async with reading.reading("afterwards") as connection:
+        assert await connection.scalar(sa.text("SELECT 1")) == 1
+
+
+async def run_slowly(reading: Database, *, limit: int = 20, seconds: int = 5) -> None:
+    """A statement that PostgreSQL cancels after `limit` milliseconds; never if that is 0."""
     async with reading.writing("slow") as connection:
-        await connection.execute(sa.text("SET LOCAL statement_timeout = 20"))
-        await connection.execute(sa.text("SELECT pg_sleep(5)"))
+        await connection.execute(sa.text(f"SET LOCAL statement_timeout = {limit}"))
+        await connection.execute(sa.text(f"SELECT pg_sleep({seconds})"))
 
 
 @pytest.mark.parametrize("url", ["mysql://host/db", "host/db", "sqlite:///x"])
