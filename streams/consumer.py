@@ -342,7 +342,8 @@ class Consumer(Generic[T]):
             changed = self.books.overdue(now)
         else:
             changed = self.books.taken(taken, now)
-            if self.books.given and now - self.books.progress_at > STALLED.total_seconds():
+            stands_still = self.books.given and now - self.books.progress_at > STALLED.total_seconds()
+            if stands_still and self.closed is None:
                 self._shared.flow.failures["stalled"] += 1
                 self.close(Closed.STALLED)
         if told or (changed and not self._pages):
