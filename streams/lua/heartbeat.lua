@@ -2,4 +2,4 @@
 -- Returns the names of those that live.
 local now = now_ms()
 if ARGV[1] ~= '' then redis.call('ZADD', KEYS[1], whole(now), ARGV[1]) end
-return redis.call('ZRANGE', KEYS[1], whole(now - tonumber(ARGV[2])), '+inf', 'BYSCORE')
+return redis.call('ZRANGE', KEYS[1], '(' .. whole(now - tonumber(ARGV[2])), '+inf', 'BYSCORE')
