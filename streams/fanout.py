@@ -27,6 +27,8 @@ SLICE = 200
 """Seats written between two turns of the event loop, about 2 ms; the loop sends the bytes when it turns."""
 SWEEP_EVERY = timedelta(seconds=1)
 SWEEP_SLICE = 500
+GIVEN_UP = -1
+"""Deliveries of a seat that nobody has any more: whoever is about to write to it does not."""
 STALLED = 10.0
 """Seconds without any progress after which a connection is cut."""
 
@@ -129,6 +131,7 @@ class Fanout(Generic[T]):
         if seat.confirmed < seat.written:
             self._confirm(seat, time.monotonic())
         left = cohort.left(seat, self.head)
+        seat.written = GIVEN_UP
         del cohort.seats[seat]
         if not cohort.seats:
             del self._cohorts[cohort.kind.key]
@@ -229,7 +232,7 @@ class Fanout(Generic[T]):
         for seats in slices(cohort.seats, SLICE):
             count = 0
             for seat in seats:
-                if seat.written == start:  # it has not risen, and did not come while others were written
+                if seat.written == start:  # it was not given up, nor taken while others were written
                     seat.written = end
                     count += 1
                     seat.outlet.write(data)

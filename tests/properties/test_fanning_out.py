@@ -1,0 +1,292 @@
+"""I2 in the fan-out: whoever sits down, rises and comes back, at whatever moment, gets every match once, in order."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams import fanout as module
+from streams.cursor import START, Cursor
+from streams.entries import Entry
+from streams.fanout import Fanout
+from streams.poison import Poison
+from streams.receipts import Receipt, Refusal
+from streams.ring import Ring
+from streams.seats import Frames, Kind, Seat
+from streams.subscribers import Opened, Subscriber
+from telemetry.flow import Flow
+
+TOPICS = "ab"
+
+
+def entry(number: int, topic: str) -> Entry[str]:
+    """The nth entry of the log."""
+    return Entry(Cursor(number), Cursor(number - 1), number, 0, b"", None, topic)
+
+
+@dataclass
+class Spring:
+    """What the fan-out sees of a tail: a ring that grows."""
+
+    ring: Ring[str] = field(default_factory=lambda: Ring(size=1_000, floor=START))
+
+    @property
+    def head(self) -> Cursor:
+        return self.ring.head
+
+    def listen(self, _: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None
+
+
+@dataclass
+class Receipts:
+    """What the fan-out records."""
+
+    positions: dict[str, Cursor] = field(default_factory=dict)
+
+    def record(self, receipt: Receipt) -> None:
+        name = receipt.subscriber.name
+        assert receipt.position > self.positions.get(name, START)
+        self.positions[name] = receipt.position
+
+
+class Shown:
+    """A frame is the entry's number."""
+
+    def delivery(self, one: Entry[str]) -> bytes:
+        return b"%d " % one.cursor
+
+    def bookmark(self, _: Cursor, __: Cursor) -> bytes:
+        return b""
+
+    def note(self, _: object, __: Cursor, ___: Cursor) -> bytes:
+        return b""
+
+
+@dataclass(eq=False)
+class Stream:
+    """A client with its connection, and what drives it while it has no seat."""
+
+    world: "World"
+    wants: str
+    device: str | None
+    start: Cursor
+    position: Cursor = START
+    seat: Seat[str] | None = None
+    received: bytes = b""
+    reached: int = 0
+    before: tuple[int, int] = (0, 0)
+    waiting: int = 0
+
+    def write(self, data: bytes) -> None:
+        self.received += data
+
+    def abort(self) -> None:
+        raise AssertionError
+
+    def sent(self) -> int:
+        return len(self.received)
+
+    def taken(self) -> int:
+        return self.reached
+
+    def rise(self) -> None:
+        if self.seat is not None:
+            left = self.world.fanout.leave(self.seat)
+            self.seat, self.position, self.waiting = None, left.position, len(left.given)
+            confirmed = [int(number) for number in self.received[: self.reached].split(b" ")[:-1]]
+            assert all(given.cursor not in confirmed for given in left.given if given.through <= self.reached)
+
+    def stalled(self) -> None:
+        raise AssertionError
+
+    def refused(self, _: Refusal) -> None:
+        raise AssertionError
+
+    def drive(self) -> None:
+        """As a consumer does: what was missed, one by one; what was given before counts as delivered here."""
+        flow = self.world.flow
+        flow.delivered[0] += self.waiting
+        self.waiting = 0
+        self.reached = self.sent()
+        for one in self.world.tail.ring.after(self.position, 1_000) or ():
+            if one.item in self.wants:
+                self.write(b"%d " % one.cursor)
+                flow.matched += 1
+                flow.delivered[0] += 1
+            self.position = one.cursor
+        self.reached = self.sent()
+
+    def sit(self) -> None:
+        """If it has caught up; else catch up."""
+        if self.position != self.world.fanout.head or self.waiting:
+            self.drive()
+        elif self.seat is None:
+            opened = Opened(Subscriber("ada", self.device), START, 1) if self.device else None
+            kind: Kind[str] = Kind(self.wants, tuple(self.wants), lambda item: item in self.wants, self.world.frames)
+            self.seat = self.world.fanout.sit(self, self, kind, opened)
+            self.before = len(self.received.split()), self.seat.written
+
+    @property
+    def in_flight(self) -> int:
+        return self.waiting
+
+    def expected(self, log: str) -> list[int]:
+        return [n for n, topic in enumerate(log, 1) if n > self.start and topic in self.wants]
+
+
+class World:
+    """A fan-out whose writing is taken step by step."""
+
+    def __init__(self) -> None:
+        self.flow = Flow()
+        self.tail = Spring()
+        self.receipts = Receipts()
+        self.frames: Frames[str] = Shown()
+        self.log = ""
+        tail: Any = self.tail
+        ledger: Any = self.receipts
+        self.fanout: Fanout[str] = Fanout(
+            tail=tail,
+            ledger=ledger,
+            flow=self.flow,
+            poison=Poison(),
+            topics=self._topics,
+            observer=self,
+            give_up=self._give_up,
+        )
+        self.streams: list[Stream] = []
+        self.writing: Coroutine[Any, Any, None] | None = None
+
+    @staticmethod
+    def _topics(item: str) -> tuple[Hashable, ...]:
+        return (item,)
+
+    def handed_out(self, one: Entry[str], seats: int) -> None:
+        """Counted by nobody here."""
+
+    def failed(self, error_type: str, seats: int) -> None:
+        """Nothing fails here."""
+
+    async def _give_up(self, _: Entry[str], __: Frames[str]) -> bool:
+        raise AssertionError
+
+    def connect(self, wants: str) -> None:
+        device = f"device-{len(self.streams)}" if len(self.streams) % 2 else None
+        self.streams.append(Stream(self, wants, device, start=self.tail.head, position=self.tail.head))
+
+    def publish(self, topic: str) -> None:
+        self.log += topic
+        self.tail.ring.append(entry(len(self.log), topic))
+
+    def step(self) -> None:
+        """One slice of writing."""
+        if self.writing is None and self.fanout.head < self.tail.head:
+            self.writing = self.fanout._next_batch()
+        if self.writing is not None:
+            try:
+                self.writing.send(None)
+            except StopIteration:
+                self.writing = None
+
+    def sweep(self) -> None:
+        for cohort in list(self.fanout._cohorts.values()):
+            self.fanout._look_after(cohort, list(cohort.seats), 0.0)
+            cohort.forget_confirmed()
+
+    def settle(self) -> None:
+        """Everything is written and taken, everybody has caught up."""
+        while self.writing is not None or self.fanout.head < self.tail.head:
+            self.step()
+        for stream in self.streams:
+            stream.drive() if stream.seat is None else None
+            stream.reached = stream.sent()
+        self.sweep()
+
+
+def check(world: World) -> None:
+    """What always holds."""
+    for stream in world.streams:
+        numbers = [int(number) for number in stream.received.split()]
+        assert numbers == stream.expected(world.log)[: len(numbers)]
+        taken = [int(number) for number in stream.received[: stream.reached].split(b" ")[:-1]]
+        if stream.seat is not None:
+            received, written = stream.before
+            assert stream.seat.confirmed - written <= len(taken) - received
+        missing = next((n for n in stream.expected(world.log) if n not in taken), len(world.log) + 1)
+        assert world.receipts.positions.get(f"ada:{stream.device}", START) < missing
+    waiting = sum(stream.waiting for stream in world.streams)
+    assert world.flow.unaccounted == waiting
+
+
+actions = st.one_of(
+    st.tuples(st.just("publish"), st.sampled_from(TOPICS)),
+    st.tuples(st.sampled_from(["step", "step", "sweep"]), st.just("")),
+    st.tuples(st.sampled_from(["sit", "sit", "sit", "rise", "take", "take all"]), st.integers(0, 4)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    wants=st.lists(st.sampled_from(["a", "b", "ab"]), min_size=2, max_size=5),
+    history=st.lists(actions, min_size=40, max_size=120),
+)
+def test_every_stream_gets_every_match_once_and_in_order(wants: list[str], history: list[tuple[str, Any]]) -> None:
+    """Slices of writing interleave with everything that can happen between them; the books stay balanced (I5)."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(module, "SLICE", 1)
+    patch.setattr(asyncio, "sleep", _turn)
+    world = World()
+    for want in wants:
+        world.connect(want)
+    try:
+        for action, how in history:
+            _act(world, action, how)
+            check(world)
+        world.settle()
+        check(world)
+        for stream in world.streams:
+            assert [int(number) for number in stream.received.split()] == stream.expected(world.log)
+            if stream.seat is not None:
+                assert stream.seat.confirmed == stream.seat.written
+        assert world.fanout.in_flight == 0
+        for stream in world.streams:
+            stream.rise()
+        assert not world.fanout._cohorts
+        assert not world.fanout._by_topic
+    finally:
+        if world.writing is not None:
+            world.writing.close()
+        patch.undo()
+
+
+def _act(world: World, action: str, how: Any) -> None:
+    if action == "publish":
+        world.publish(how)
+    elif action == "step":
+        world.step()
+    elif action == "sweep":
+        world.sweep()
+    else:
+        stream = world.streams[how % len(world.streams)]
+        if action == "sit" and stream.seat is None:
+            stream.sit()
+        elif action == "rise":
+            stream.rise()
+        elif action == "take":
+            stream.reached = min(stream.reached + 3, stream.sent())
+        else:
+            stream.reached = stream.sent()
+
+
+class _Turn:
+    def __await__(self) -> Any:
+        yield
+
+
+async def _turn(_: float) -> None:
+    await _Turn()
