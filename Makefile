@@ -24,6 +24,9 @@ test: $(VENV)/.dev $(EXPLORER) ## Run all tests on servers of their own
 fault-matrix: $(VENV)/.dev ## Every fault against every kind of client; renews the table in docs/fault-matrix.md
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/end_to_end/test_fault_matrix.py
 
+bench: $(VENV)/.dev ## Speed beside nchan, graphql-yoga and stock SSE (ROWS, SUBSCRIBERS, ROUNDS, QUICK=1); docs/benchmarks.md
+	WRITE_DOCS=1 $(BIN)/python -m tests.benchmarks
+
 check: lint types contracts sdl-check ## Lint, types, import contracts, printed schema
 
 lint: $(VENV)/.dev ## ruff
@@ -59,7 +62,7 @@ lock: $(VENV)/.dev ## Renew the lock files
 	cd client-example && npm install --package-lock-only
 
 clean: ## Remove what was built; the demo's data stays
-	rm -rf $(VENV) client-example/node_modules client-example/dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) client-example/node_modules client-example/dist tests/benchmarks/.built tests/benchmarks/peers/yoga_server/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 # Stamps: what they stand for is made once, and again when its lock file changes.
 
@@ -95,4 +98,4 @@ $(EXPLORER): $(NODE_MODULES) $(wildcard client-example/explorer/*) client-exampl
 	@rm -f client-example/dist.log
 	@touch $@
 
-.PHONY: help demo test fault-matrix check lint types contracts sdl-check sdl format explorer explorer-check lock clean
+.PHONY: help demo test bench fault-matrix check lint types contracts sdl-check sdl format explorer explorer-check lock clean

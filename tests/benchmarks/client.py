@@ -1,0 +1,313 @@
+"""The load client of load/client.c: compiled when it has changed, driven by lines, its answers merged."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import resource
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+SOURCES = Path(__file__).parent / "load"
+BUILT = Path(__file__).parent / ".built"
+MOST_CONNECTIONS = 19_000
+"""Of one client process: 20,000 files are what one may open on many machines."""
+
+
+ALL_CORES = frozenset(os.sched_getaffinity(0))
+
+
+class CompilerMissing(Exception):
+    """There is no C compiler; the message says what to install."""
+
+
+def build(name: str) -> Path:
+    """The program made of load/`name`.c, compiled once for each version of it. Raises CompilerMissing."""
+    source = SOURCES / f"{name}.c"
+    program = BUILT / f"{name}-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}"
+    if program.exists():
+        return program
+    compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))), None)
+    if compiler is None:
+        raise CompilerMissing(
+            "the load client is written in C: install a compiler (Debian and Ubuntu: apt install gcc)"
+        )
+    BUILT.mkdir(exist_ok=True)
+    made = program.with_suffix(f".{os.getpid()}")
+    subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-o", str(made), str(source)], check=True)
+    made.rename(program)
+    return program
+
+
+@contextmanager
+def on_core(core: int | None) -> Iterator[None]:
+    """What is started inside runs on this core alone; None: on all that we have."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, ALL_CORES if core is None else {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def allow_many_files() -> None:
+    """As many open files as this process, and those it starts, may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """How many deliveries took how many microseconds, in buckets 3 % wide."""
+
+    counts: Counter[int]
+
+    @classmethod
+    def merged(cls, histograms: Iterable[Sequence[tuple[int, int]]]) -> Self:
+        """All in one."""
+        counts: Counter[int] = Counter()
+        for histogram in histograms:
+            counts.update(dict(histogram))
+        return cls(counts)
+
+    def quantile(self, share: float) -> float:
+        """Milliseconds; 0 where nothing was delivered."""
+        wanted = share * self.counts.total()
+        passed = 0
+        for microseconds in sorted(self.counts):
+            passed += self.counts[microseconds]
+            if passed >= wanted:
+                return microseconds / 1_000
+        return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What all connections have seen since `expect`. Instants in seconds since 1970, `cpu` in seconds of the clients.
+
+    `missing`: sequence numbers that a connection has not seen; `incomplete`: how many connections miss any.
+    """
+
+    connections: int
+    open: int
+    lost: int
+    reopened: int
+    deliveries: int
+    first: float
+    last: float
+    missing: int
+    duplicates: int
+    incomplete: int
+    bytes: int
+    cpu: float
+    failure: str
+    latencies: Latencies
+
+    @property
+    def per_second(self) -> float:
+        """Deliveries a second, from the first delivery to the last."""
+        return self.deliveries / (self.last - self.first) if self.last > self.first else 0.0
+
+    @property
+    def client_load(self) -> float:
+        """The share of one core that the clients needed between the first delivery and the last."""
+        return self.cpu / (self.last - self.first) if self.last > self.first else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """How the opening went: `seconds` from the first to the last, `failure` the first answer that was none."""
+
+    open: int
+    failed: int
+    seconds: float
+    failure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event has reached every connection: instants in seconds since 1970."""
+
+    first: float
+    last: float
+
+
+class LoadProcess:
+    """One client process."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.arrivals: dict[int, Arrival] = {}
+        self.arrived = asyncio.Event()
+        self._reader = asyncio.create_task(self._read(), name="load client")
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for raw in self._process.stdout:
+            answer = json.loads(raw)
+            if answer["type"] == "arrived":
+                self.arrivals[answer["sequence"]] = Arrival(answer["first"] / 1e6, answer["last"] / 1e6)
+                self.arrived.set()
+            else:
+                self._answers.put_nowait(answer)
+        self._answers.put_nowait({"type": "ended"})
+
+    async def ask(self, command: str, kind: str, within: float) -> dict[str, Any]:
+        """Send a command; its answer. Raises RuntimeError when the client has ended, TimeoutError."""
+        self.tell(command)
+        async with asyncio.timeout(within):
+            answer = await self._answers.get()
+        if answer["type"] != kind:
+            raise RuntimeError(f"the load client answered {answer['type']} to {command}")
+        return answer
+
+    def tell(self, command: str) -> None:
+        """Send a command."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{command}\n".encode())
+
+    async def stop(self) -> None:
+        """End it, and with it its connections."""
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+        await self._reader
+
+
+class Load:
+    """Several client processes that look like one."""
+
+    def __init__(self, processes: Sequence[LoadProcess]) -> None:
+        self._processes = processes
+
+    async def open(self, within: float = 300) -> Opened:
+        """Open every connection; return when all are open or have failed."""
+        answers = await self._all("open", "opened", within)
+        return Opened(
+            open=sum(answer["open"] for answer in answers),
+            failed=sum(answer["failed"] for answer in answers),
+            seconds=max(answer["seconds"] for answer in answers),
+            failure=next(filter(None, (answer["failure"] for answer in answers)), ""),
+        )
+
+    async def expect(self, first: int, count: int, *, strict: bool = True) -> None:
+        """Start counting at zero, for sequence numbers from `first`. Not `strict`: some are meant for others."""
+        for process in self._processes:
+            process.arrivals.clear()
+        await self._all(f"expect {first} {count} {int(strict)}", "expecting", 30)
+
+    async def arrival(self, sequence: int, within: float = 60) -> Arrival:
+        """Wait until the event has reached every connection. Raises TimeoutError."""
+        async with asyncio.timeout(within):
+            for process in self._processes:
+                while sequence not in process.arrivals:
+                    process.arrived.clear()
+                    await process.arrived.wait()
+        found = [process.arrivals[sequence] for process in self._processes]
+        return Arrival(min(one.first for one in found), max(one.last for one in found))
+
+    async def report(self) -> Report:
+        """What was seen so far."""
+        answers = await self._all("report", "report", 30)
+        total: dict[str, Any] = {
+            name: sum(answer[name] for answer in answers)
+            for name in ("connections", "open", "lost", "reopened", "deliveries", "missing", "duplicates")
+        }
+        total |= {name: sum(answer[name] for answer in answers) for name in ("incomplete", "bytes", "cpu")}
+        return Report(
+            **total,
+            first=min((answer["first"] for answer in answers if answer["first"]), default=0) / 1e6,
+            last=max(answer["last"] for answer in answers) / 1e6,
+            failure=next(filter(None, (answer["failure"] for answer in answers)), ""),
+            latencies=Latencies.merged(answer["histogram"] for answer in answers),
+        )
+
+    async def opens(self, since: float) -> tuple[int, Latencies]:
+        """How many are open, and how long after `since` (seconds since 1970) each has opened."""
+        answers = await self._all(f"opens {int(since * 1e6)}", "opens", 30)
+        return sum(answer["open"] for answer in answers), Latencies.merged(answer["histogram"] for answer in answers)
+
+    async def _all(self, command: str, kind: str, within: float) -> list[dict[str, Any]]:
+        return list(await asyncio.gather(*(process.ask(command, kind, within) for process in self._processes)))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where connections go, and the HTTP requests that open them, one each. `opened_by` shows in an open stream."""
+
+    port: int
+    requests: Sequence[bytes]
+    opened_by: str
+
+
+@asynccontextmanager
+async def load(
+    targets: Sequence[Target],
+    *,
+    core: int | None,
+    in_flight: int = 64,
+    per_second: int = 0,
+    reconnect: bool = False,
+) -> AsyncIterator[Load]:
+    """Client processes on `core`, at least one a target; nothing is open yet. All are ended when the block is left.
+
+    `in_flight` and `per_second` (0: no limit) bound the opens of each process.
+    """
+    program = build("client")
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="divisionbell-bench-")))
+        processes: list[LoadProcess] = []
+        for port, requests, opened_by in _shares(targets):
+            path = directory / f"requests-{len(processes)}"
+            _write(path, requests)
+            options = {
+                "in-flight": in_flight,
+                "per-second": per_second,
+                "first-source": 1 + len(processes) * 4 % 200,
+                "reconnect": int(reconnect),
+            }
+            with on_core(core):
+                process = await asyncio.create_subprocess_exec(
+                    *(str(program), "127.0.0.1", str(port), str(path), opened_by),
+                    *(f"{name}={value}" for name, value in options.items()),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=sys.stderr,
+                    limit=1 << 20,
+                )
+            processes.append(LoadProcess(process))
+            stack.push_async_callback(processes[-1].stop)
+        yield Load(processes)
+
+
+def _shares(targets: Sequence[Target]) -> Iterator[tuple[int, Sequence[bytes], str]]:
+    for target in targets:
+        for first in range(0, len(target.requests), MOST_CONNECTIONS):
+            yield target.port, target.requests[first : first + MOST_CONNECTIONS], target.opened_by
+
+
+def _write(path: Path, requests: Sequence[bytes]) -> None:
+    with path.open("wb") as file:
+        for request in requests:
+            file.write(struct.pack("=I", len(request)) + request)
+
+
+async def settled(load: Load, deliveries: int, within: float) -> Report:
+    """Wait until so many deliveries are counted, or `within` seconds have passed; then the report."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            while (report := await load.report()).deliveries < deliveries:  # noqa: ASYNC110 - it is another process
+                await asyncio.sleep(0.2)
+            return report
+    return await load.report()

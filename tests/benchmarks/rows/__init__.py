@@ -1,0 +1,10 @@
+"""The rows of the table, in the order in which they are run. Each is a coroutine function of a bench."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from tests.benchmarks.bench import Bench, Row
+from tests.benchmarks.rows import throughput
+
+ROWS: Mapping[str, Callable[[Bench], Awaitable[list[Row]]]] = {
+    "deliveries": throughput.run,
+}
