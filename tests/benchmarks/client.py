@@ -126,10 +126,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """How the opening went: `seconds` from the first to the last, `failure` the first answer that was none."""
+    """How the opening went: `seconds` from the first to the last, `failure` the first answer that was none.
+
+    `failed` for good; `refused` at first, and tried again.
+    """
 
     open: int
     failed: int
+    refused: int
     seconds: float
     failure: str
 
@@ -197,9 +201,14 @@ class Load:
         return Opened(
             open=sum(answer["open"] for answer in answers),
             failed=sum(answer["failed"] for answer in answers),
+            refused=sum(answer["refused"] for answer in answers),
             seconds=max(answer["seconds"] for answer in answers),
             failure=next(filter(None, (answer["failure"] for answer in answers)), ""),
         )
+
+    async def allow(self, in_flight: int) -> None:
+        """From now on each process has so many opens under way at most."""
+        await self._all(f"allow {in_flight}", "allowed", 30)
 
     async def expect(self, first: int, count: int, *, strict: bool = True) -> None:
         """Start counting at zero, for sequence numbers from `first`. Not `strict`: some are meant for others."""
@@ -262,7 +271,8 @@ async def load(
 ) -> AsyncIterator[Load]:
     """Client processes on `core`, at least one a target; nothing is open yet. All are ended when the block is left.
 
-    `in_flight` and `per_second` (0: no limit) bound the opens of each process.
+    `in_flight` and `per_second` (0: no limit) bound the opens of each process. An open that is refused is tried again
+    every 50 ms until `Load.open` has lost its patience; with `reconnect` so is a stream that was cut, with its cursor.
     """
     program = build("client")
     async with AsyncExitStack() as stack:
@@ -275,6 +285,7 @@ async def load(
                 "in-flight": in_flight,
                 "per-second": per_second,
                 "first-source": 1 + len(processes) * 4 % 200,
+                "retry": 1,
                 "reconnect": int(reconnect),
             }
             with on_core(core):

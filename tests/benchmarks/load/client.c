@@ -1,6 +1,6 @@
 /* Load client: N server-sent event streams in one thread, told what to do by lines on standard input.
  *
- *   client HOST PORT REQUESTS OPENED_BY [in-flight=64] [per-second=0] [sources=4] [first-source=1] [reconnect=0]
+ *   client HOST PORT REQUESTS OPENED_BY [in-flight=64] [per-second=0] [sources=4] [first-source=1] [retry=0] [reconnect=0]
  *
  * REQUESTS is a file of records, a 32-bit length in the machine's order and as many bytes: one whole HTTP request a
  * connection. A connection is open when its body has shown OPENED_BY. An event counts when its data carries a marker
@@ -14,9 +14,10 @@
  *                              reached every connection. STRICT 0: events may be meant for others, gaps are no losses
  *   report                     {"type":"report",...}: everything since `expect`
  *   opens MICROSECONDS         {"type":"opens",...}: how long after that instant each connection (re)opened
+ *   allow N                    {"type":"allowed"}: from now on N opens in flight
  *   end of input               the end
  *
- * With reconnect=1 a connection that is lost or refused comes back after RETRY_US; the text `"since":null` in its
+ * With retry=1 an open that is refused is tried again after RETRY_US. With reconnect=1 a connection that is lost or refused comes back after RETRY_US; the text `"since":null` in its
  * request, followed by at least CURSOR spaces, is overwritten with the `id:` of the last event it has seen.
  */
 #define _GNU_SOURCE
@@ -71,13 +72,14 @@ static uint32_t count;
 static int epoll_fd;
 static struct sockaddr_in server;
 static const char *opened_by;
-static uint32_t most_in_flight = 64, per_second, sources = 4, first_source = 1, reconnect;
+static uint32_t most_in_flight = 64, per_second, sources = 4, first_source = 1, reconnect, retry;
 
 static struct { uint32_t index; uint64_t due; } *queue; /* to open, in order of `due`; each connection at most once */
-static uint32_t queue_head, queue_length, in_flight, open_now, failed, lost, reopened, opened_this_second;
+static uint32_t queue_head, queue_length, in_flight, open_now, failed, refused, lost, reopened, opened_this_second;
 static uint64_t second_started, opening_since, last_opened_at;
 static bool opening;
 static char first_failure[512], last_words[400]; /* of a stream that ended before it was open */
+static const struct connection *last_speaker;
 
 static uint32_t first_sequence, sequence_count, arrivals[MOST_SEQUENCES];
 static uint64_t first_arrival[MOST_SEQUENCES], first_at, last_at, deliveries, bytes_read, reads, latest;
@@ -174,8 +176,8 @@ static void begin(struct connection *c) {
 static void tell_if_opened(void) {
   if (!opening || open_now + failed < count) return;
   opening = false;
-  printf("{\"type\":\"opened\",\"open\":%u,\"failed\":%u,\"seconds\":%.6f,\"failure\":", open_now, failed,
-         (last_opened_at - opening_since) / 1e6);
+  printf("{\"type\":\"opened\",\"open\":%u,\"failed\":%u,\"refused\":%u,\"seconds\":%.6f,\"failure\":", open_now, failed,
+         refused, (last_opened_at - opening_since) / 1e6);
   print_text(first_failure);
   printf("}\n");
 }
@@ -184,14 +186,15 @@ static void end(struct connection *c, const char *why) {
   close(c->fd);
   if (c->open) { open_now--; lost++; } else in_flight--;
   if (!first_failure[0])
-    snprintf(first_failure, sizeof first_failure, "%.64s; %s", why, c->open ? "it was open" : last_words);
+    snprintf(first_failure, sizeof first_failure, "%.64s; %s", why, c->open ? "it was open" : c == last_speaker ? last_words : "");
   free(c->rest);
   c->rest = NULL;
   c->rest_length = 0;
   c->state = CLOSED;
   bool was_open = c->open;
   c->open = false;
-  if (reconnect) enqueue(c, now_us() + RETRY_US);
+  refused += !was_open;
+  if (reconnect || (retry && !was_open)) enqueue(c, now_us() + RETRY_US);
   else if (!was_open) { c->failed = true; failed++; tell_if_opened(); }
 }
 
@@ -228,6 +231,11 @@ static void deliver(struct connection *c, uint32_t sequence, uint64_t published,
            (unsigned long long)published, (unsigned long long)first_arrival[k], (unsigned long long)at);
 }
 
+static void remember(const struct connection *c, const char *text, size_t length) {
+  snprintf(last_words, sizeof last_words, "%.*s", (int)length, text);
+  last_speaker = c;
+}
+
 /* One line of the event stream, without its end. */
 static void line(struct connection *c, const char *text, size_t length) {
   if (length && text[length - 1] == '\r') length--;
@@ -235,14 +243,14 @@ static void line(struct connection *c, const char *text, size_t length) {
   if (!length) {
     if (c->event_id[0]) memcpy(c->cursor, c->event_id, CURSOR); /* an event counts when its blank line is there */
   } else if (text[0] == ':' && !c->open) {
-    snprintf(last_words, sizeof last_words, "%.*s", (int)length, text);
+    remember(c, text, length);
   } else if (length > 4 && length < 4 + CURSOR && !memcmp(text, "id: ", 4)) {
     memcpy(c->event_id, text + 4, length - 4);
     c->event_id[length - 4] = 0;
   } else if (length > 5 && !memcmp(text, "data:", 5)) {
     const char *mark = memmem(text, length, "@@", 2), *end = text + length;
     if (!mark) {
-      if (!c->open) snprintf(last_words, sizeof last_words, "%.*s", (int)length, text);
+      if (!c->open) remember(c, text, length);
       return;
     }
     uint64_t sequence = 0, published = 0;
@@ -450,6 +458,7 @@ static void command(const char *text) {
   } else if (sscanf(text, "expect %u %u %u", &first, &sequences, &exact) == 3) expect(first, sequences, exact);
   else if (!strcmp(text, "report")) report();
   else if (sscanf(text, "opens %llu", &since) == 1) opens(since);
+  else if (sscanf(text, "allow %u", &most_in_flight) == 1) printf("{\"type\":\"allowed\"}\n");
   else { fprintf(stderr, "no such command: %s\n", text); exit(2); }
 }
 
@@ -490,7 +499,7 @@ static void load(const char *path) {
 static void option(const char *text) {
   static const struct { const char *name; uint32_t *value; } options[] = {
     {"in-flight=", &most_in_flight}, {"per-second=", &per_second}, {"sources=", &sources},
-    {"first-source=", &first_source}, {"reconnect=", &reconnect},
+    {"first-source=", &first_source}, {"reconnect=", &reconnect}, {"retry=", &retry},
   };
   for (size_t k = 0; k < sizeof options / sizeof *options; k++) {
     size_t length = strlen(options[k].name);

@@ -1,14 +1,15 @@
 """Our own server: durable positions, metrics, PostgreSQL and Redis included."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import asyncpg
 import psutil
 
 from tests.benchmarks.client import on_core
 from tests.benchmarks.peers.child import Peer
-from tests.benchmarks.wire import BILL, MP, subscribe, title
+from tests.benchmarks.wire import BILL, MP, SUBSCRIPTION, subscribe, title
 from tests.benchmarks.world import World
 from tests.support.server import ServerProcess, token
 
@@ -76,8 +77,16 @@ class DivisionBell(Peer):
 
     def requests(self, count: int) -> list[bytes]:
         """Each subscriber is a user of its own, with a token and a device of its own."""
+        return self.requests_by(count, lambda _: (SUBSCRIPTION, {}))
+
+    def requests_by(self, count: int, operation: Callable[[int], tuple[str, Mapping[str, Any]]]) -> list[bytes]:
+        """The same, each with a document and variables of its own."""
         run = os.urandom(3).hex()
-        return [subscribe(token=token(f"reader-{run}-{k}"), subscriber=f"phone-{k}") for k in range(count)]
+        operations = map(operation, range(count))
+        return [
+            subscribe(token=token(f"reader-{run}-{k}"), subscriber=f"phone-{k}", query=query, variables=variables)
+            for k, (query, variables) in enumerate(operations)
+        ]
 
     async def kill(self) -> None:
         """SIGKILL."""

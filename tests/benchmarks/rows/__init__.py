@@ -3,8 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from tests.benchmarks.bench import Bench, Row
-from tests.benchmarks.rows import throughput
+from tests.benchmarks.rows import filters, inserting, processes, reconnecting, redis_cost, throughput
 
 ROWS: Mapping[str, Callable[[Bench], Awaitable[list[Row]]]] = {
     "deliveries": throughput.run,
+    "inserts": inserting.run,
+    "filters": filters.run,
+    "redis": redis_cost.run,
+    "reconnects": reconnecting.run,
+    "processes": processes.run,
 }

@@ -87,6 +87,12 @@ def _rows(sessions: Sessions, subscribers: int) -> list[Row]:
                 opens >= OPENS_PER_SECOND,
             ),
             Row(
+                f"opens refused at first, {subscribers:,}",
+                "0",
+                f"{sum(one.refused for one in ours)}",
+                not any(one.refused for one in ours),
+            ),
+            Row(
                 f"missing and duplicate deliveries, {subscribers:,}",
                 "0 and 0",
                 f"{sum(one.missing for one in ours)} and {sum(one.duplicates for one in ours)}",
