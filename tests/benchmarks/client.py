@@ -9,7 +9,6 @@ import resource
 import shutil
 import struct
 import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -294,7 +293,6 @@ async def load(
                     *(f"{name}={value}" for name, value in options.items()),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
-                    stderr=sys.stderr,
                     limit=1 << 20,
                 )
             processes.append(LoadProcess(process))

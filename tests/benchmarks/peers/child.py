@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -87,7 +86,6 @@ class ChildPeer(Peer):
                 *map(str, command),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
-                stderr=sys.stderr,
                 env=environment,
             )
         async with asyncio.timeout(ANSWERS_WITHIN):
