@@ -24,8 +24,8 @@ test: $(VENV)/.dev $(EXPLORER) ## Run all tests on servers of their own
 fault-matrix: $(VENV)/.dev ## Every fault against every kind of client; renews the table in docs/fault-matrix.md
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/end_to_end/test_fault_matrix.py
 
-bench: $(VENV)/.dev ## Speed beside nchan, graphql-yoga and stock SSE (ROWS, SUBSCRIBERS, ROUNDS, QUICK=1); docs/benchmarks.md
-	WRITE_DOCS=1 $(BIN)/python -m tests.benchmarks
+bench: $(VENV)/.dev ## Speed, beside nchan, graphql-yoga and stock SSE (SUBSCRIBERS, ROWS, PEERS, ROUNDS, QUICK=1)
+	@$(WITH_NODE) WRITE_DOCS=$(if $(QUICK)$(ROWS)$(PEERS)$(ROUNDS),,1) $(BIN)/python -m tests.benchmarks
 
 check: lint types contracts sdl-check ## Lint, types, import contracts, printed schema
 

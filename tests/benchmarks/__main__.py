@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks`: run the rows, print the table; `make bench` writes it to docs/benchmarks.md too.
 
-ROWS (names, separated by spaces; all by default), SUBSCRIBERS (10000), ROUNDS (3), QUICK=1 for a smoke run,
-WRITE_DOCS=1 for the document.
+ROWS (names, separated by spaces; all by default), SUBSCRIBERS (10000), ROUNDS (3), PEERS (nchan yoga stock raw),
+QUICK=1 for a smoke run, WRITE_DOCS=1 for the document.
 """
 
 import asyncio
@@ -13,7 +13,8 @@ from rich.console import Console
 
 from tests.benchmarks import table
 from tests.benchmarks.bench import Bench, Row
-from tests.benchmarks.client import CompilerMissing, allow_many_files, build
+from tests.benchmarks.building import CompilerMissing, allow_many_files, build
+from tests.benchmarks.peers import PEERS
 from tests.benchmarks.rows import ROWS
 from tests.benchmarks.session import CLIENT_CORE
 from tests.benchmarks.world import World, world
@@ -24,9 +25,11 @@ console = Console(highlight=False, soft_wrap=True, width=160)
 def main() -> int:
     """The exit status: 1 for a row that could not be run, 130 after Ctrl-C."""
     chosen = os.environ.get("ROWS", "").split() or list(ROWS)
-    if unknown := set(chosen) - set(ROWS):
-        console.print(f"no such row: {', '.join(sorted(unknown))}. There are {' '.join(ROWS)}.")
-        return 2
+    peers = os.environ.get("PEERS", "").split() or list(PEERS)
+    for given, known in ((chosen, ROWS), (peers, PEERS)):
+        if unknown := set(given) - set(known):
+            console.print(f"unknown: {', '.join(sorted(unknown))}. There are {' '.join(known)}.")
+            return 2
     if (os.cpu_count() or 1) <= CLIENT_CORE:
         console.print("two cores are needed: one for the server, one for the load client")
         return 2
@@ -34,7 +37,7 @@ def main() -> int:
     try:
         build("client")
         with world(CLIENT_CORE) as servers:
-            bench = _bench(servers)
+            bench = _bench(servers, peers)
             rows, whole = asyncio.run(_run(bench, chosen))
     except CompilerMissing as missing:
         console.print(missing)
@@ -51,13 +54,14 @@ def main() -> int:
     return 0 if whole else 1
 
 
-def _bench(servers: World) -> Bench:
+def _bench(servers: World, peers: Sequence[str]) -> Bench:
     quick = os.environ.get("QUICK", "") not in {"", "0"}
     return Bench(
         world=servers,
         subscribers=int(os.environ.get("SUBSCRIBERS") or (500 if quick else 10_000)),
         quick=quick,
         rounds=int(os.environ.get("ROUNDS") or (1 if quick else 3)),
+        peers=peers,
         report=console.print,
     )
 

@@ -1,7 +1,7 @@
 """What every row needs, and what it gives back."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.benchmarks.world import World
@@ -25,6 +25,7 @@ class Bench:
     subscribers: int
     quick: bool
     rounds: int
+    peers: Sequence[str]
     report: Callable[[str], None]
     notes: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)

@@ -1,148 +1,21 @@
-"""The load client of load/client.c: compiled when it has changed, driven by lines, its answers merged."""
+"""The load client of load/client.c, driven by lines, its answers merged."""
 
 import asyncio
 import contextlib
-import hashlib
 import json
-import os
-import resource
-import shutil
 import struct
-import subprocess
 import tempfile
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-SOURCES = Path(__file__).parent / "load"
-BUILT = Path(__file__).parent / ".built"
+from tests.benchmarks.building import build, on_core
+from tests.benchmarks.figures import Arrival, Latencies, Opened, Report
+
 MOST_CONNECTIONS = 19_000
 """Of one client process: 20,000 files are what one may open on many machines."""
-
-
-ALL_CORES = frozenset(os.sched_getaffinity(0))
-
-
-class CompilerMissing(Exception):
-    """There is no C compiler; the message says what to install."""
-
-
-def build(name: str) -> Path:
-    """The program made of load/`name`.c, compiled once for each version of it. Raises CompilerMissing."""
-    source = SOURCES / f"{name}.c"
-    program = BUILT / f"{name}-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}"
-    if program.exists():
-        return program
-    compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))), None)
-    if compiler is None:
-        raise CompilerMissing(
-            "the load client is written in C: install a compiler (Debian and Ubuntu: apt install gcc)"
-        )
-    BUILT.mkdir(exist_ok=True)
-    made = program.with_suffix(f".{os.getpid()}")
-    subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-o", str(made), str(source)], check=True)
-    made.rename(program)
-    return program
-
-
-@contextmanager
-def on_core(core: int | None) -> Iterator[None]:
-    """What is started inside runs on this core alone; None: on all that we have."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, ALL_CORES if core is None else {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-def allow_many_files() -> None:
-    """As many open files as this process, and those it starts, may have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-@dataclass(frozen=True, slots=True)
-class Latencies:
-    """How many deliveries took how many microseconds, in buckets 3 % wide."""
-
-    counts: Counter[int]
-
-    @classmethod
-    def merged(cls, histograms: Iterable[Sequence[tuple[int, int]]]) -> Self:
-        """All in one."""
-        counts: Counter[int] = Counter()
-        for histogram in histograms:
-            counts.update(dict(histogram))
-        return cls(counts)
-
-    def quantile(self, share: float) -> float:
-        """Milliseconds; 0 where nothing was delivered."""
-        wanted = share * self.counts.total()
-        passed = 0
-        for microseconds in sorted(self.counts):
-            passed += self.counts[microseconds]
-            if passed >= wanted:
-                return microseconds / 1_000
-        return 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What all connections have seen since `expect`. Instants in seconds since 1970, `cpu` in seconds of the clients.
-
-    `missing`: sequence numbers that a connection has not seen; `incomplete`: how many connections miss any.
-    """
-
-    connections: int
-    open: int
-    lost: int
-    reopened: int
-    deliveries: int
-    first: float
-    last: float
-    missing: int
-    duplicates: int
-    incomplete: int
-    bytes: int
-    cpu: float
-    failure: str
-    latencies: Latencies
-
-    @property
-    def per_second(self) -> float:
-        """Deliveries a second, from the first delivery to the last."""
-        return self.deliveries / (self.last - self.first) if self.last > self.first else 0.0
-
-    @property
-    def client_load(self) -> float:
-        """The share of one core that the clients needed between the first delivery and the last."""
-        return self.cpu / (self.last - self.first) if self.last > self.first else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """How the opening went: `seconds` from the first to the last, `failure` the first answer that was none.
-
-    `failed` for good; `refused` at first, and tried again.
-    """
-
-    open: int
-    failed: int
-    refused: int
-    seconds: float
-    failure: str
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """An event has reached every connection: instants in seconds since 1970."""
-
-    first: float
-    last: float
 
 
 class LoadProcess:

@@ -5,11 +5,14 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.benchmarks.client import Load, Opened, load, settled
+from tests.benchmarks.client import Load, load, settled
+from tests.benchmarks.figures import Opened, Report
 from tests.benchmarks.peers.child import Peer
 
 SERVER_CORE, CLIENT_CORE = 0, 1
 BURST = 50
+PATIENCE = 300.0
+"""Seconds for the deliveries of a burst."""
 REST = 2.0
 """Seconds after the opens: receipts and start-up garbage are over, and memory has settled."""
 
@@ -55,7 +58,7 @@ async def session(
     """Run one. Raises SessionFailed when not everything was opened or has arrived everywhere."""
     subscribers = min(subscribers, peer.most)
     async with peer.running(SERVER_CORE), load([peer.target(subscribers)], core=CLIENT_CORE) as clients:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(REST / 4)
         before = peer.resident()
         opened = await opened_all(clients, peer.name)
         await asyncio.sleep(REST)
@@ -64,40 +67,44 @@ async def session(
             f"{subscribers} open, {subscribers / opened.seconds:,.0f}/s, {idle / 1024:.1f} KB each"
             + (f"; {opened.refused} were refused at first: {opened.failure}" if opened.refused else "")
         )
-        burst_rates, loads, missing, duplicates, sequence = [], [], 0, 0, 1
-        cpu, delivered = peer.cpu(), 0
-        for _ in range(bursts):
-            await clients.expect(sequence, BURST)
-            await peer.publish(sequence, BURST)
-            report = await settled(clients, BURST * subscribers, within=90)
-            if report.deliveries < BURST * subscribers:
-                raise SessionFailed(f"{peer.name}: {report.missing} deliveries of a burst missing; {report.failure}")
-            burst_rates.append(report.per_second)
-            loads.append(report.client_load)
-            missing, duplicates = missing + report.missing, duplicates + report.duplicates
-            delivered += report.deliveries
-            sequence += BURST
-            say(f"burst {report.per_second:,.0f}/s, client {report.client_load:.0%} busy")
-        cpu = (peer.cpu() - cpu) / delivered
-        await clients.expect(sequence, paced)
-        for k in range(sequence, sequence + paced):
-            await peer.publish(k, 1)
-            try:
-                await clients.arrival(k)
-            except TimeoutError as error:
-                raise SessionFailed(f"{peer.name}: {await clients.report()}") from error
-        report = await clients.report()
-        say(f"paced {report.per_second:,.0f}/s")
-        return Session(
-            opens_per_second=subscribers / opened.seconds,
-            refused=opened.refused,
-            bytes_per_idle=idle,
-            burst=statistics.median(burst_rates),
-            paced=report.per_second,
-            paced_p50=report.latencies.quantile(0.5),
-            paced_p99=report.latencies.quantile(0.99),
-            client_load=statistics.median(loads),
-            cpu_per_delivery=cpu,
-            missing=missing + report.missing,
-            duplicates=duplicates + report.duplicates,
-        )
+        cpu, reports = peer.cpu(), []
+        for number in range(bursts):
+            reports.append(await _burst(peer, clients, 1 + number * BURST, subscribers))
+            say(f"burst {reports[-1].per_second:,.0f}/s, client {reports[-1].client_load:.0%} busy")
+        cpu = (peer.cpu() - cpu) / sum(report.deliveries for report in reports)
+        slow = await _paced(peer, clients, 1 + bursts * BURST, paced)
+        say(f"paced {slow.per_second:,.0f}/s")
+    return Session(
+        opens_per_second=subscribers / opened.seconds,
+        refused=opened.refused,
+        bytes_per_idle=idle,
+        burst=statistics.median(report.per_second for report in reports),
+        paced=slow.per_second,
+        paced_p50=slow.latencies.quantile(0.5),
+        paced_p99=slow.latencies.quantile(0.99),
+        client_load=statistics.median(report.client_load for report in reports),
+        cpu_per_delivery=cpu,
+        missing=sum(report.missing for report in [*reports, slow]),
+        duplicates=sum(report.duplicates for report in [*reports, slow]),
+    )
+
+
+async def _burst(peer: Peer, clients: Load, first: int, subscribers: int) -> Report:
+    await clients.expect(first, BURST)
+    await peer.publish(first, BURST)
+    report = await settled(clients, BURST * subscribers, within=PATIENCE)
+    if report.deliveries < BURST * subscribers:
+        raise SessionFailed(f"{peer.name}: {report.missing} deliveries of a burst missing; {report.failure}")
+    return report
+
+
+async def _paced(peer: Peer, clients: Load, first: int, count: int) -> Report:
+    await clients.expect(first, count)
+    for sequence in range(first, first + count):
+        await peer.publish(sequence, 1)
+        try:
+            await clients.arrival(sequence)
+        except TimeoutError as error:
+            report = await clients.report()
+            raise SessionFailed(f"{peer.name}: {sequence} has not arrived everywhere; {report.failure}") from error
+    return await clients.report()

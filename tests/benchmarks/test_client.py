@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.benchmarks.client import CompilerMissing, Target, build, load, settled
+from tests.benchmarks.building import CompilerMissing, build
+from tests.benchmarks.client import Target, load, settled
 from tests.benchmarks.wire import data, event, subscribe
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"

@@ -12,7 +12,7 @@ from resolvers.database.engine import connect as connect_database
 from resolvers.database.engine import migrate
 from resolvers.embedded import start_postgres, start_valkey
 from streams.connection import connect as connect_redis
-from tests.benchmarks.client import on_core
+from tests.benchmarks.building import on_core
 from tests.support.directories import reachable_directory
 
 

@@ -60,6 +60,7 @@ struct connection {
   uint32_t request_length, sent, rest_length;
   char *request;
   char *rest;            /* an unfinished line or head, from earlier reads */
+  char *words;           /* the last comment or data of a stream that is not open: why it ends, perhaps */
   uint64_t chunk_left;
   uint64_t opened_at;    /* microseconds since 1970 */
   uint32_t next;         /* the sequence number that comes next */
@@ -78,8 +79,7 @@ static struct { uint32_t index; uint64_t due; } *queue; /* to open, in order of 
 static uint32_t queue_head, queue_length, in_flight, open_now, failed, refused, lost, reopened, opened_this_second;
 static uint64_t second_started, opening_since, last_opened_at;
 static bool opening;
-static char first_failure[512], last_words[400]; /* of a stream that ended before it was open */
-static const struct connection *last_speaker;
+static char first_failure[512];
 
 static uint32_t first_sequence, sequence_count, arrivals[MOST_SEQUENCES];
 static uint64_t first_arrival[MOST_SEQUENCES], first_at, last_at, deliveries, bytes_read, reads, latest;
@@ -186,9 +186,10 @@ static void end(struct connection *c, const char *why) {
   close(c->fd);
   if (c->open) { open_now--; lost++; } else in_flight--;
   if (!first_failure[0])
-    snprintf(first_failure, sizeof first_failure, "%.64s; %s", why, c->open ? "it was open" : c == last_speaker ? last_words : "");
+    snprintf(first_failure, sizeof first_failure, "%.64s; %s", why, c->open ? "it was open" : c->words ? c->words : "");
   free(c->rest);
-  c->rest = NULL;
+  free(c->words);
+  c->rest = c->words = NULL;
   c->rest_length = 0;
   c->state = CLOSED;
   bool was_open = c->open;
@@ -208,6 +209,8 @@ static void keep(struct connection *c, const char *data, size_t length) {
 
 static void opened(struct connection *c) {
   c->open = true;
+  free(c->words);
+  c->words = NULL;
   c->opened_at = last_opened_at = now_us();
   open_now++;
   in_flight--;
@@ -231,9 +234,9 @@ static void deliver(struct connection *c, uint32_t sequence, uint64_t published,
            (unsigned long long)published, (unsigned long long)first_arrival[k], (unsigned long long)at);
 }
 
-static void remember(const struct connection *c, const char *text, size_t length) {
-  snprintf(last_words, sizeof last_words, "%.*s", (int)length, text);
-  last_speaker = c;
+static void remember(struct connection *c, const char *text, size_t length) {
+  free(c->words);
+  c->words = strndup(text, length < 400 ? length : 400);
 }
 
 /* One line of the event stream, without its end. */

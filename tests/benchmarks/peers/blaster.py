@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import psutil
 
-from tests.benchmarks.client import build, on_core
+from tests.benchmarks.building import build, on_core
 from tests.benchmarks.peers.child import Peer
 from tests.benchmarks.wire import data
 

@@ -11,7 +11,8 @@ from typing import Self
 
 import psutil
 
-from tests.benchmarks.client import Target, on_core
+from tests.benchmarks.building import on_core
+from tests.benchmarks.client import Target
 from tests.benchmarks.wire import HELLO, subscribe
 
 ANSWERS_WITHIN = 20.0

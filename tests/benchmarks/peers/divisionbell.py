@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import psutil
 
-from tests.benchmarks.client import on_core
+from tests.benchmarks.building import on_core
 from tests.benchmarks.peers.child import Peer
 from tests.benchmarks.wire import BILL, MP, SUBSCRIPTION, subscribe, title
 from tests.benchmarks.world import World

@@ -20,7 +20,7 @@ class Yoga(ChildPeer):
         """Start it."""
         await install_npm(DIRECTORY)
         self.port = free_port()
-        environment = {**os.environ, "NODE_ENV": "production", "PORT": str(self.port)}
+        environment = {**os.environ, "NODE_ENV": "production", "NODE_NO_WARNINGS": "1", "PORT": str(self.port)}
         await self.spawn(["node", DIRECTORY / "server.mjs"], core, environment)
 
     async def publish(self, first: int, count: int) -> None:

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from tests.benchmarks.bench import Bench, Row
-from tests.benchmarks.client import Load, Report, load, settled
+from tests.benchmarks.client import Load, load, settled
+from tests.benchmarks.figures import Report
 from tests.benchmarks.peers.divisionbell import DivisionBell
 from tests.benchmarks.session import opened_all
 

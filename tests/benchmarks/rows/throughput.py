@@ -5,8 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from tests.benchmarks.bench import Bench, Row
-from tests.benchmarks.peers import others
-from tests.benchmarks.peers.blaster import Blaster
+from tests.benchmarks.peers import PEERS
 from tests.benchmarks.peers.child import Peer, PeerMissing
 from tests.benchmarks.peers.divisionbell import DivisionBell
 from tests.benchmarks.session import Session, SessionFailed, session
@@ -20,6 +19,8 @@ OPENS_PER_SECOND = 2_000
 async def run(bench: Bench) -> list[Row]:
     """Each number of subscribers: every server, then every server again, …; the medians of the rounds."""
     rows: list[Row] = []
+    if left_out := [name for name in PEERS if name not in bench.peers]:
+        bench.notes.append(f"left out on request (PEERS): {', '.join(left_out)}")
     for subscribers in dict.fromkeys([max(1, bench.subscribers // 2), bench.subscribers]):
         sessions = await _rounds(bench, subscribers)
         rows += _rows(sessions, subscribers)
@@ -28,7 +29,7 @@ async def run(bench: Bench) -> list[Row]:
 
 async def _rounds(bench: Bench, subscribers: int) -> Sessions:
     found: Sessions = defaultdict(list)
-    makers: list[Callable[[], Peer]] = [lambda: DivisionBell(bench.world), *others(), Blaster]
+    makers: list[Callable[[], Peer]] = [lambda: DivisionBell(bench.world), *(PEERS[name] for name in bench.peers)]
     absent: set[str] = set()
     for number in range(bench.rounds):
         for make in makers:
