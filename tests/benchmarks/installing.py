@@ -27,14 +27,14 @@ async def install_debian(what: str, packages: Sequence[str], *, present: Callabl
 
 async def install_npm(directory: Path) -> None:
     """`npm ci`, unless it was done for this lock file. Raises PeerMissing."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        raise PeerMissing("node 20 or newer, and npm, are missing")
     lock, done = directory / "package-lock.json", directory / "node_modules" / ".installed"
     if done.exists() and done.stat().st_mtime >= lock.stat().st_mtime:
         return
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        raise PeerMissing(f"{directory.name} needs node 20 or newer and npm")
     command = [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", str(directory)]
-    await _run(command, dict(os.environ), f"{directory.name} could not be installed by npm ci")
+    await _run(command, dict(os.environ), "npm ci failed")
     done.touch()
 
 
