@@ -4,6 +4,7 @@ import fcntl
 import logging
 import mmap
 import os
+import secrets
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +25,9 @@ MOST_DEATHS = 3
 class RenderMarker:
     """Eight bytes in a file that is mapped into memory: set in 0.1 µs, and the kernel keeps them whatever kills us.
 
-    The file is locked as long as its process lives, so that the next process knows whose it was. Where no file can be
-    made, nothing is marked.
+    The file is locked before it gets its name, and as long as its process lives, so that others know whose it is. No
+    other process has that name: in a container, the next life of a server often has the same process ID. Where no file
+    can be made, nothing is marked.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -36,14 +38,15 @@ class RenderMarker:
 
     def open(self) -> None:
         """Make the file."""
-        path = self._directory / f"rendering-{os.getpid()}"
+        name = f"{os.getpid()}-{secrets.token_hex(3)}"
+        path, unlocked = self._directory / f"rendering-{name}", self._directory / f"marker-{name}"
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            self._file = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             os.truncate(self._file, _FORM.size)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._map = mmap.mmap(self._file, _FORM.size)
-            self._path = path
+            self._path = unlocked.rename(path)
         except OSError as error:
             log.info("no marker for what is being rendered", extra={"error": str(error)})
 
@@ -66,12 +69,12 @@ class RenderMarker:
             _FORM.pack_into(self._map, 0, 0)
 
     def left_behind(self) -> Iterator[Cursor]:
-        """What dead processes were rendering; their files are removed."""
+        """What dead processes were rendering; their files are removed, so each is told to one caller in one process."""
         for path in self._directory.glob("rendering-*"):
             try:
                 with path.open("rb") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    data = file.read(_FORM.size)
+                    data = file.read(_FORM.size) if os.fstat(file.fileno()).st_nlink else b""
                     path.unlink(missing_ok=True)
             except OSError:
                 continue  # its process lives

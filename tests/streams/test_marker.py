@@ -1,7 +1,10 @@
 """An entry that kills who renders it."""
 
+import os
+import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -61,6 +64,40 @@ def test_process_that_lives_or_ended_in_order_leaves_nothing_behind(tmp_path: Pa
 
     assert not list(RenderMarker(tmp_path).left_behind())
     marker.close()
+
+
+def test_marker_of_a_dead_process_outlives_the_next_process_of_its_number(tmp_path: Path, repository: Path) -> None:
+    """In a container every life of a server may have the same process ID; opening a marker wipes no other."""
+    die_rendering(Cursor.parse("9-9"), tmp_path, repository)
+    [left] = tmp_path.glob("rendering-*")
+    left.rename(tmp_path / f"rendering-{os.getpid()}")
+    marker = RenderMarker(tmp_path)
+    marker.open()
+
+    assert [Cursor.parse("9-9")] == list(marker.left_behind())
+    marker.close()
+
+
+def test_marker_of_a_dead_process_is_told_once_to_workers_that_start_together(tmp_path: Path) -> None:
+    """However many look at the same moment, one death is counted as one."""
+    rounds, workers = 200, 4
+    together = threading.Barrier(workers)
+    told: list[Cursor] = []
+
+    def look() -> None:
+        for at in range(1, rounds + 1):
+            if together.wait() == 0:
+                (tmp_path / "rendering-1").write_bytes(struct.pack("<q", at))
+            together.wait()
+            told.extend(RenderMarker(tmp_path).left_behind())
+
+    threads = [threading.Thread(target=look) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert list(range(1, rounds + 1)) == sorted(told)
 
 
 def test_without_a_directory_nothing_is_marked(tmp_path: Path) -> None:
