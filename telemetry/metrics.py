@@ -19,11 +19,11 @@ class Metrics:
         self.registry = registry or CollectorRegistry()
         self.activities_created_total = Counter(
             "activities_created_total",
-            "Activities given their place in the log by this process.",
+            "Activities given their place in the log.",
             registry=self.registry,
         )
         self.sse_connections_active = Gauge(
-            "sse_connections_active", "Live activityAdded streams of this process.", registry=self.registry
+            "sse_connections_active", "Live activityAdded streams.", registry=self.registry
         )
         self.flow = Flow()
         self.registry.register(FlowCollector(self.flow))
@@ -31,7 +31,7 @@ class Metrics:
             "sse_connections_closed_total", "Streams that ended, and why.", ["reason"], registry=self.registry
         )
         self.sse_users_active = Gauge(
-            "sse_users_active", "Users with an open stream in this process.", registry=self.registry
+            "sse_users_active", "Users with an open stream, counted once in each process.", registry=self.registry
         )
         self.sse_connections_refused_total = Counter(
             "sse_connections_refused_total", "Streams refused before they started.", ["reason"], registry=self.registry
@@ -108,6 +108,20 @@ class Metrics:
             "Seconds from a request to the first byte of its answer.",
             ["route"],
             buckets=HTTP_BUCKETS_S,
+            registry=self.registry,
+        )
+
+
+class WorkerMetrics:
+    """What the parent of several server processes counts of them."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.workers_active = Gauge("workers_active", "Server processes that serve.", registry=self.registry)
+        self.workers_replaced_total = Counter(
+            "workers_replaced_total",
+            "Server processes that ended unasked and were replaced.",
+            ["reason"],
             registry=self.registry,
         )
 
