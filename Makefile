@@ -10,7 +10,7 @@ WITH_NODE := PATH="$(BIN):$$PATH"
 NPM_QUIET := --no-audit --no-fund --loglevel=error
 NODE_IS_NEW_ENOUGH := node -e 'const [a, b] = process.versions.node.split(".").map(Number); \
   process.exit(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19) ? 0 : 1)' 2>/dev/null && npm --version >/dev/null 2>&1
-WORKERS ?= 2
+TEST_PROCESSES ?= 2
 
 help: ## Show this help
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 12
@@ -19,7 +19,7 @@ demo: $(VENV)/.run $(EXPLORER) ## Run everything on embedded PostgreSQL and Valk
 	@exec $(BIN)/python -m cli demo
 
 test: $(VENV)/.dev $(EXPLORER) ## Run all tests on servers of their own
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 fault-matrix: $(VENV)/.dev ## Every fault against every kind of client; renews the table in docs/fault-matrix.md
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/end_to_end/test_fault_matrix.py

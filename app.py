@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.config import STARTUP_FAILURE
 
 from resolvers.activities import Activity, decode, topics
 from resolvers.database.engine import connect as connect_database
@@ -45,8 +47,10 @@ from schema.pages import Explorer, Identity
 from schema.probes import Readiness, probes
 from schema.refusals import HttpRefusal
 from schema.root import build_schema
+from schema.serving import run_server
 from schema.streams import OpenStreams
 from schema.view import GraphQLView
+from schema.worker import Place, until_parent_dies
 from settings import Settings
 from streams.checkpoints import Checkpoints
 from streams.connection import connect as connect_redis
@@ -68,8 +72,10 @@ from streams.signals import Signals
 from streams.steps import Closed
 from streams.subscribers import Subscribers
 from streams.tail import Tail
+from telemetry import logs
 from telemetry.health import HealthSampler
 from telemetry.metrics import Metrics, process_metrics
+from telemetry.shared import SharedMetrics
 from telemetry.tasks import AGAIN_AFTER, end
 
 log = logging.getLogger("divisionbell.app")
@@ -257,8 +263,14 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def build(settings: Settings, *, identities: Sequence[Identity] = (), beside: Work | None = None) -> Server:
-    """Compose the server. `beside` is one more background task, such as the demo's activity.
+def build(
+    settings: Settings,
+    *,
+    identities: Sequence[Identity] = (),
+    beside: Work | None = None,
+    place: Place | None = None,
+) -> Server:
+    """Compose the server. `beside` is one more background task, such as the demo's activity; `place` a worker's.
 
     Raises NotReady for settings that are missing or cannot be.
     """
@@ -276,6 +288,11 @@ def build(settings: Settings, *, identities: Sequence[Identity] = (), beside: Wo
     streams = OpenStreams(heartbeat=settings.heartbeat)
     readiness = Readiness(health=floor.health, draining=streams.draining)
     more = {} if beside is None else {"beside": beside}
+    shown = metrics.registry
+    if place is not None:
+        shared = SharedMetrics(metrics.registry, directory=place.metrics, name=str(place.number))
+        shown = shared.registry
+        more |= {"shared metrics": shared.run, "parent": partial(until_parent_dies, place)}
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -291,9 +308,7 @@ def build(settings: Settings, *, identities: Sequence[Identity] = (), beside: Wo
         per_second=settings.max_connects_per_second,
     )
     view = _view(floor, tokens=tokens, streams=streams, explorer=explorer, admission=admission)
-    pages = Starlette(
-        routes=[*explorer.routes(), *probes(readiness=readiness, registry=metrics.registry)], lifespan=lifespan
-    )
+    pages = Starlette(routes=[*explorer.routes(), *probes(readiness=readiness, registry=shown)], lifespan=lifespan)
     app = HttpMetrics(FrontDoor(view, pages), metrics=metrics)
 
     async def drain() -> None:
@@ -309,6 +324,42 @@ def build(settings: Settings, *, identities: Sequence[Identity] = (), beside: Wo
         server.stopping.set()
 
     return server
+
+
+def serve(
+    settings: Settings,
+    *,
+    identities: Sequence[Identity] = (),
+    beside: Work | None = None,
+    place: Place | None = None,
+    started: Callable[[str], None],
+) -> int:
+    """Compose and serve until the end; return the exit status. Raises NotReady, or OSError if it cannot listen."""
+    server = build(settings, identities=identities, beside=beside, place=place)
+    status = run_server(
+        server.app,
+        host=settings.host,
+        port=settings.port,
+        drain=server.drain,
+        drain_within=timedelta(seconds=settings.drain_seconds),
+        stopping=server.stopping,
+        started=started,
+        listener=place.listener() if place else None,
+    )
+    return status or int(bool(server.failures))
+
+
+def work(
+    place: Place, ready: Callable[[], None], *, settings: Settings, identities: Sequence[Identity], beside: Work | None
+) -> int:
+    """Serve as one of several processes; only the first has what is `beside`. Returns the exit status."""
+    logs.configure(level=settings.log_level, worker=place.number)
+    first = beside if place.number == 0 else None
+    try:
+        return serve(settings, identities=identities, beside=first, place=place, started=lambda _: ready())
+    except (NotReady, OSError) as error:
+        log.error("cannot serve", extra={"error": str(error)})
+        return STARTUP_FAILURE
 
 
 def _view(
@@ -422,6 +473,11 @@ async def settlements(settings: Settings) -> AsyncIterator[Settlements]:
     finally:
         await floor.redis.aclose()
         await floor.engine.dispose()
+
+
+def most_connections(settings: Settings) -> int:
+    """Of PostgreSQL: each worker has a pool that may double, and one for each role it leads or waits for."""
+    return settings.workers * (2 * settings.database_pool + 2)
 
 
 async def check(settings: Settings) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -18,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import app as composition
-from resolvers.database.engine import connect, migrate, newest_revision
+from resolvers.database.engine import connect, connection_limit, migrate, newest_revision
 from resolvers.database.importing import import_records, publish_record
 from resolvers.database.letters import LetterState, StoredLetter
 from resolvers.dead_letters import LetterProblem, LettersPage, Settlements
@@ -31,7 +32,7 @@ from resolvers.importing.fetching import fetch
 from resolvers.importing.records import ActivityRecord, ImportProblem, ImportRefused, ImportSummary
 from resolvers.importing.replaying import replay
 from schema.pages import Identity
-from schema.serving import run_server
+from schema.workers import run_workers
 from settings import Settings
 from streams.connection import connect as connect_redis
 from streams.connection import eviction_policy
@@ -107,10 +108,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 @commands.command()
-def serve(host: str | None = None, port: Annotated[int | None, typer.Option(min=0, max=65_535)] = None) -> None:
+def serve(
+    host: str | None = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65_535)] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes; 1 if left out.")] = None,
+) -> None:
     """Serve the API on HOST and PORT until SIGTERM; see settings.py for what can be set."""
     settings = load_settings(needs=["database_url", "redis_url", "auth_secret"])
-    given = {"host": host, "port": port}
+    given = {"host": host, "port": port, "workers": workers}
     settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
     logs.configure(level=settings.log_level)
     raise typer.Exit(_serve(settings, identities=(), started=lambda url: console.print(f"serving on {url}")))
@@ -125,22 +130,20 @@ def _serve(
 ) -> int:
     try:
         asyncio.run(composition.check(settings))
-        server = composition.build(settings, identities=identities, beside=beside)
-    except composition.NotReady as error:
-        fail(error)
-    try:
-        status = run_server(
-            server.app,
+        if settings.workers == 1:
+            return composition.serve(settings, identities=identities, beside=beside, started=started)
+        return run_workers(
+            partial(composition.work, settings=settings, identities=identities, beside=beside),
+            count=settings.workers,
             host=settings.host,
             port=settings.port,
-            drain=server.drain,
             drain_within=timedelta(seconds=settings.drain_seconds),
-            stopping=server.stopping,
             started=started,
         )
+    except composition.NotReady as error:
+        fail(error)
     except OSError as error:
         fail(f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): set PORT to another port")
-    return status or int(bool(server.failures))
 
 
 @commands.command("migrate")
@@ -176,21 +179,30 @@ def doctor() -> None:
     """Check that PostgreSQL and Redis are what the server needs."""
     settings = load_settings(needs=["database_url", "redis_url", "auth_secret"])
 
-    async def work() -> str:
+    async def work() -> tuple[str, int]:
         await composition.check(settings)
         redis = connect_redis(settings.redis_url or "")
         try:
-            return await eviction_policy(redis)
+            async with database(settings) as engine:
+                return await eviction_policy(redis), await connection_limit(engine)
         finally:
             await redis.aclose()
 
     try:
-        policy = asyncio.run(work())
+        policy, allowed = asyncio.run(work())
     except Exception as error:  # noqa: BLE001 - whatever is wrong is what the doctor reports
         fail(error)
     if policy.startswith("allkeys-"):
         fail(f"Redis' maxmemory-policy is {policy}, which evicts the stream: set it to noeviction")
-    console.print(f"all well: schema {newest_revision()}, maxmemory-policy {policy}")
+    if (most := composition.most_connections(settings)) > allowed:
+        fail(
+            f"{settings.workers} workers may open {most} connections, PostgreSQL allows {allowed}:"
+            " raise its max_connections, or lower WORKERS or DATABASE_POOL"
+        )
+    console.print(
+        f"all well: schema {newest_revision()}, maxmemory-policy {policy},"
+        f" at most {most} of {allowed} connections of PostgreSQL"
+    )
 
 
 @importing.command("hansard")
@@ -340,7 +352,7 @@ def demo() -> None:
                 settings,
                 identities=_identities(secret),
                 started=lambda url: _welcome(url, settings),
-                beside=None if settings.demo_activity == "off" else lambda: _keep_lively(settings),
+                beside=None if settings.demo_activity == "off" else partial(_keep_lively, settings),
             )
             _say("stopping the servers")
     except (StateInUse, ServerMissing, StartFailed) as error:

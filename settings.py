@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     auth_secret: SecretStr | None = Field(None, description="HS256 secret of the tokens, at least 32 bytes")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    workers: int = Field(1, ge=1, le=64, description="server processes, each on a core of its own")
     state_dir: Path = Field(Path(".state"), description="where the demo keeps its databases")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 

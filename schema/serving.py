@@ -125,14 +125,16 @@ def run_server(
     drain_within: timedelta,
     stopping: asyncio.Event,
     started: Callable[[str], None],
+    listener: socket.socket | None = None,
 ) -> int:
     """Serve until SIGTERM, SIGINT or `stopping`; return the exit status, 0 for an orderly end.
 
     `started` is told the address when the first request would be answered. `port` 0 takes a free one. Raises OSError,
-    before anything else is done, if it cannot listen there.
+    before anything else is done, if it cannot listen there. `listener`: a bound socket to take instead.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    if listener is None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     config = uvicorn.Config(
         app,
         http=Connection,
@@ -158,7 +160,7 @@ async def _serve(
         await asyncio.sleep(0.02)
     if not serving.done():
         settle_garbage_collector()
-        started(_address(listener))
+        started(address(listener))
     stop = asyncio.create_task(stopping.wait(), name="stop")
     await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
     stop.cancel()
@@ -166,6 +168,7 @@ async def _serve(
     await serving
 
 
-def _address(listener: socket.socket) -> str:
+def address(listener: socket.socket) -> str:
+    """The URL of a bound socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

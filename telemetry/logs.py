@@ -40,11 +40,26 @@ class ReadableLines(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def configure(*, level: str = "INFO", stream: TextIO | None = None) -> None:
-    """Send all records to `stream` (standard error) in the form that suits it. Access logs are metrics, not lines."""
+class _Mark(logging.Filter):
+    def __init__(self, worker: int) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.worker = self._worker
+        return True
+
+
+def configure(*, level: str = "INFO", stream: TextIO | None = None, worker: int | None = None) -> None:
+    """Send all records to `stream` (standard error) in the form that suits it. Access logs are metrics, not lines.
+
+    `worker`: the number of this process among several, shown in each line.
+    """
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.setFormatter(ReadableLines() if stream.isatty() else JsonLines())
+    if worker is not None:
+        handler.addFilter(_Mark(worker))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("divisionbell").setLevel(level)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

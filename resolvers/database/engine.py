@@ -101,6 +101,14 @@ async def revision(engine: AsyncEngine) -> str | None:
         return at
 
 
+async def connection_limit(engine: AsyncEngine) -> int:
+    """How many connections the server allows to users without privileges."""
+    names = ("max_connections", "superuser_reserved_connections")
+    async with engine.connect() as connection:
+        allowed, reserved = [int(await connection.scalar(sa.text(f"SHOW {name}"))) for name in names]
+    return allowed - reserved
+
+
 async def migrate(engine: AsyncEngine, *, target: str = "head") -> None:
     """Bring the schema to `target`, one process at a time, in one transaction: all of it or nothing."""
 

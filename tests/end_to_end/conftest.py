@@ -17,9 +17,9 @@ async def start_server(
     """Makes servers on this test's database and Redis; `await` their `start`. All are killed at the end."""
     async with AsyncExitStack() as stack:
 
-        def make(**environment: str) -> ServerProcess:
+        def make(command: str = "serve", **environment: str) -> ServerProcess:
             server = ServerProcess(
-                "serve",
+                command,
                 environment={
                     "DATABASE_URL": database_url,
                     "REDIS_URL": redis_url,

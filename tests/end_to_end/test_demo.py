@@ -72,6 +72,21 @@ async def test_demo_goes_on_by_itself(state: Path) -> None:
         assert await running.wait(within=10) == 0
 
 
+async def test_demo_of_two_workers_goes_on_and_ends_in_order(state: Path) -> None:
+    """One of them leads, and Ctrl-C ends the workers as well as the databases."""
+    async with (
+        demo(state, DEMO_ACTIVITY="on", WORKERS="2") as running,
+        Client(running.url) as client,
+        client.subscribe() as stream,
+    ):
+        children = psutil.Process(running.pid).children(recursive=True)
+        assert len(await stream.titles(2)) == 2
+        assert running.output.count("leading: sequencer") == 1
+        running.signal(signal.SIGINT)
+        assert await running.wait(within=10) == 0
+        assert not psutil.wait_procs(children, timeout=5)[1]
+
+
 async def test_second_terminal_imports_a_sitting_into_open_streams(state: Path, tmp_path: Path) -> None:
     """`token`, `import hansard` and `doctor` find the demo by its state directory; a second import adds nothing."""
     file = tmp_path / "sitting.xml"

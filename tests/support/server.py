@@ -19,6 +19,7 @@ from resolvers.identity import Scope, Tokens
 REPOSITORY = Path(__file__).parent.parent.parent
 SECRET = "for tests only, as long as a secret has to be"
 READY_WITHIN = 40.0
+NOT_INHERITED = frozenset({"DATABASE_URL", "REDIS_URL", "WORKERS"})
 
 
 def token(user: str, scope: str = "read") -> str:
@@ -33,7 +34,7 @@ class ServerProcess:
     def __init__(self, *arguments: str, environment: Mapping[str, str]) -> None:
         self._arguments = arguments
         self._environment = {
-            **{name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}},
+            **{name: value for name, value in os.environ.items() if name not in NOT_INHERITED},
             "AUTH_SECRET": SECRET,
             "PORT": "0",
             "DRAIN_SECONDS": "5",

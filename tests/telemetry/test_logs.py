@@ -61,3 +61,13 @@ def test_other_peoples_chatter_is_left_out() -> None:
     logging.getLogger("divisionbell.x").debug("ours")
 
     assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["ours"]
+
+
+def test_one_of_several_processes_says_which_it_is() -> None:
+    """Lines of all workers end in one place."""
+    stream = io.StringIO()
+    logs.configure(stream=stream, worker=1)
+
+    logging.getLogger("divisionbell.x").warning("slow")
+
+    assert json.loads(stream.getvalue())["worker"] == 1

@@ -117,7 +117,7 @@ def test_one_process_among_several_shows_what_it_would_show_alone(tmp_path: Path
     """Every metric of the server passes through the files: names, labels, types, help and values."""
     metrics = Metrics()
     process_metrics(metrics.registry)
-    metrics.sse_delivery_latency_ms.labels("SPEECH", "live").observe(3)
+    metrics.sse_delivery_latency_ms.observe(("SPEECH", "live"), 3)
     metrics.flow.matched = 2
     metrics.flow.confirm(1)
     metrics.redis_streams_pel_total.labels("stream", "users").set_function(lambda: 7)
