@@ -9,6 +9,10 @@ from typing import Any
 from schema import sse
 from schema.wire import Wire, frame
 
+BEATS = 4
+"""How often connections are looked at in the time of a heartbeat. With fewer, bookmarks that are due a little later
+would not save the heartbeat."""
+
 log = logging.getLogger("divisionbell.schema")
 
 
@@ -39,14 +43,14 @@ class OpenStreams:
         """Keep a connection from being silent for too long, until `discard`."""
         self._wires[wire] = None
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._heartbeat / 2, self._beat)
+            self._timer = asyncio.get_running_loop().call_later(self._heartbeat / BEATS, self._beat)
 
     def discard(self, wire: Wire) -> None:
         """Its response is over."""
         self._wires.pop(wire, None)
 
     def _beat(self) -> None:
-        """Who has been sent nothing since the last time has been silent for half a heartbeat at least."""
+        """Send a heartbeat to who has been silent for so long that the next look would be too late."""
         self._timer = None
         for wire in list(self._wires):
             if wire.is_gone:
@@ -54,11 +58,10 @@ class OpenStreams:
             if wire.stands_still():
                 log.info("cutting a stream: its client takes nothing")
                 wire.abort()
-            elif wire.beat == wire.sent() and not wire.is_full:
+            elif wire.silent_for() == BEATS - 1 and not wire.is_full:
                 wire.write(frame(sse.HEARTBEAT, chunked=wire.chunked))
-            wire.beat = wire.sent()
         if self._wires:
-            self._timer = asyncio.get_running_loop().call_later(self._heartbeat / 2, self._beat)
+            self._timer = asyncio.get_running_loop().call_later(self._heartbeat / BEATS, self._beat)
 
     def start(self, stream: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         """Run a stream in a task of its own. After `drain` the task is cancelled before its first step."""

@@ -46,10 +46,11 @@ class Wire(asyncio.Protocol):
         "_paused",
         "_room",
         "_sent",
+        "_silent",
+        "_silent_since",
         "_stalled",
         "_taken",
         "_transport",
-        "beat",
         "chunked",
     )
 
@@ -65,7 +66,8 @@ class Wire(asyncio.Protocol):
         self._lost = lost
         self._paused = paused
         self._stalled = stalled.total_seconds()
-        self._sent = self._taken = self.beat = 0
+        self._sent = self._taken = 0
+        self._silent = self._silent_since = 0
         self._asked = -1
         self._room: asyncio.Future[None] | None = None
         self._transport, self.chunked = connection.detach()
@@ -123,6 +125,14 @@ class Wire(asyncio.Protocol):
     def is_full(self) -> bool:
         """Whether the peer does not keep up."""
         return self._room is not None
+
+    def silent_for(self) -> int:
+        """How many times this was asked since something was sent."""
+        if self._silent_since != self._sent:
+            self._silent, self._silent_since = 0, self._sent
+        else:
+            self._silent += 1
+        return self._silent
 
     def stands_still(self) -> bool:
         """Whether bytes have waited in this process since this was asked last, and the peer has taken none."""

@@ -98,6 +98,7 @@ class InFlight:
         self._wall_ms = wall_ms
         self._confirmed_at = left.confirmed_at if left else 0.0
         self._acknowledged = START
+        self._recorded = opened.position if opened else START
         self.progress_at = left.progress_at if left else 0.0
 
     @property
@@ -222,12 +223,14 @@ class InFlight:
         self.position = self.position if fits else settled
 
     def receipt(self, refused: Callable[[Refusal], None], *, ended: bool = False) -> Receipt | None:
-        """All the news, and where the subscriber stands; None for a client without a device ID."""
+        """All the news, and where the subscriber stands; None without any, and for a client without a device ID."""
         if self._opened is None:
             self.news = News()
             return None
-        news, self.news = self.news, News()
         settled = self.settled
+        if not (self.news or self.held or ended or settled != self._recorded):
+            return None  # with entries in the PEL, a receipt also finds out whether Redis still has them
+        news, self.news, self._recorded = self.news, News(), settled
         return Receipt(
             subscriber=self._opened.subscriber,
             epoch=self._opened.epoch,

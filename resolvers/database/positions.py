@@ -10,6 +10,14 @@ from resolvers.database.tables import subscriber_positions
 from streams.checkpoints import Checkpoint
 from streams.cursor import Cursor
 
+# Arrays, so that there is one statement to prepare, whatever the number of newcomers.
+_INTRODUCE = sa.text(
+    "INSERT INTO subscriber_positions (subscriber, cursor, epoch)"
+    " SELECT subscriber, cursor, 0 FROM unnest(CAST(:subscribers AS text[]), CAST(:cursors AS bigint[]))"
+    " AS given (subscriber, cursor) ON CONFLICT DO NOTHING"
+)
+_KEPT = sa.text("SELECT subscriber, cursor, epoch FROM subscriber_positions WHERE subscriber = ANY(:subscribers)")
+
 
 class Positions:
     """`streams.checkpoints.CheckpointStore` on PostgreSQL. Every method raises Unavailable."""
@@ -19,17 +27,12 @@ class Positions:
 
     async def introduce(self, newcomers: Mapping[str, Cursor]) -> Mapping[str, Checkpoint]:
         """Keep a checkpoint for those that have none; what is then kept for each."""
-        rows = [
-            {"subscriber": subscriber, "cursor": int(position), "epoch": 0}
-            for subscriber, position in sorted(newcomers.items())  # one order for all: no deadlocks
-        ]
-        kept = sa.select(subscriber_positions).where(subscriber_positions.c.subscriber.in_(newcomers))
+        subscribers = sorted(newcomers)  # one order for all: no deadlocks
+        given = {"subscribers": subscribers, "cursors": [int(newcomers[subscriber]) for subscriber in subscribers]}
         async with self._database.writing("introduce_subscribers") as connection:
-            await connection.execute(insert(subscriber_positions).on_conflict_do_nothing(), rows)
-            return {
-                row.subscriber: Checkpoint(row.subscriber, Cursor(row.cursor), row.epoch)
-                for row in await connection.execute(kept)
-            }
+            await connection.execute(_INTRODUCE, given)
+            kept = await connection.execute(_KEPT, {"subscribers": subscribers})
+            return {row.subscriber: Checkpoint(row.subscriber, Cursor(row.cursor), row.epoch) for row in kept}
 
     async def save(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Keep these, but none of an epoch older than what is kept."""

@@ -65,9 +65,8 @@ class Receipts(RuleBasedStateMachine):
         self.devices[device] = Device(self.world.run(open_it()), self.floor, confirmed)
 
     def _record(self, who: Device, *, ended: bool = False) -> None:
-        receipt = who.books.receipt(who.refused.append, ended=ended)
-        assert receipt is not None
-        self.floor.ledger.record(receipt)
+        if receipt := who.books.receipt(who.refused.append, ended=ended):
+            self.floor.ledger.record(receipt)
 
     def _in_care(self, who: Device) -> set[Cursor]:
         """What this stream has handed over, and what earlier ones have left pending."""
