@@ -1,0 +1,254 @@
+"""I6 and render-once: what is shared is the same for everybody, and nothing of a viewer can get into it."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+import strawberry
+from graphql import GraphQLInterfaceType, GraphQLNamedType, GraphQLObjectType, GraphQLUnionType, get_named_type
+from strawberry.types import Info
+from strawberry.types.execution import PreExecutionError
+
+from resolvers import events as domain
+from resolvers.activities import Activity, ActivityId, ActivityType, Bill, BillId, Mp, MpId
+from resolvers.events import Unshowable
+from schema.context import EverybodysContext, ForEverybody
+from schema.events import to_object
+from schema.executable import ExecutableSchema
+from schema.rendering import FrameCache, Rendering
+from schema.requests import Operation
+from schema.root import build_schema
+from streams.cursor import Cursor
+from telemetry.advice import Transport, advise
+
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+ACTIVITY = Activity(
+    id=ActivityId(7),
+    n=7,
+    type=ActivityType.VOTE,
+    title="Division 41",
+    summary=None,
+    url=None,
+    occurred_at=NOW,
+    created_at=NOW,
+    metadata={"ayes": 302},
+    mp=Mp(MpId(1), "Ada Byron", None, "Ealing", 1),
+    bill=Bill(BillId(2), "C-7", "An Act", 1),
+)
+ADDED = domain.Added(Cursor(7), ACTIVITY, NOW, 1)
+EVENTS: list[domain.Event] = [
+    ADDED,
+    domain.Gap(Cursor(9), Cursor(7), Cursor(9), 2, domain.GapReason.TRIMMED, domain.GapRecovery.NONE),
+    domain.Healed(Cursor(9), Cursor(6), Cursor(7), (ACTIVITY,)),
+    domain.Notice(Cursor(9), domain.NoticeKind.BOOKMARK, Cursor(9), NOW, advise(mode=Transport.SSE)),
+]
+
+
+class Asking:
+    """A subscriber: `viewer` must not get into anything that is shared."""
+
+    def __init__(self, viewer: str) -> None:
+        self.viewer = viewer
+
+    def without_viewer(self) -> EverybodysContext:
+        """See `SubscriberContext`."""
+        return EverybodysContext()
+
+
+def stream(of: list[Any]) -> Any:
+    """A resolver that yields these, whoever asks."""
+
+    async def resolve() -> AsyncIterator[Any]:
+        for one in of:
+            yield one
+
+    return resolve
+
+
+async def rendering(schema: ExecutableSchema, query: str, viewer: str = "ada", **variables: Any) -> Rendering:
+    """How the operation of a viewer is rendered."""
+    opened = await schema.open_subscription(Operation(query, None, variables), Asking(viewer))
+    assert not isinstance(opened, PreExecutionError), opened.errors
+    return opened.rendering
+
+
+@pytest.fixture
+def schema(monkeypatch: pytest.MonkeyPatch) -> ExecutableSchema:
+    """Our own schema, whose subscription opens without a server behind it."""
+    schema = build_schema()
+    root = schema._schema.subscription_type
+    assert root is not None
+    monkeypatch.setattr(root.fields["activityAdded"], "subscribe", lambda *_, **__: stream([])())
+    return schema
+
+
+def whole_selection(type_: GraphQLNamedType, within: tuple[str, ...] = ()) -> str:
+    """Every field of a type, and of those it leads to."""
+    assert isinstance(type_, GraphQLObjectType | GraphQLInterfaceType)
+    parts = ["__typename"]
+    for name, field in type_.fields.items():
+        of = get_named_type(field.type)
+        if not isinstance(of, GraphQLObjectType | GraphQLInterfaceType | GraphQLUnionType):
+            parts.append(name)
+        elif of.name not in within:
+            parts.append(f"{name} {{ {whole_selection(of, (*within, of.name))} }}")
+    return " ".join(parts)
+
+
+async def test_every_field_of_every_event_is_rendered_without_a_viewer(schema: ExecutableSchema) -> None:
+    """By construction: a field that touches the viewer makes this fail, as it would dead-letter the event."""
+    types = schema._schema.get_possible_types(schema._schema.type_map["FeedEvent"])  # type: ignore[arg-type]
+    parts = [f"... on {one.name} {{ {_aliased(one)} }}" for one in types]
+    shared = await rendering(schema, f"subscription {{ activityAdded {{ cursor {' '.join(parts)} }} }}")
+
+    for event in EVENTS:
+        data = ForEverybody(shared, chunked=False)(event)
+        assert b'"errors"' not in data
+        assert b"id: %s\n" % str(event.cursor).encode() in data
+
+
+def _aliased(type_: GraphQLObjectType) -> str:
+    """Fields of one event type under names of their own: `activities` and `head` have several shapes."""
+    return (
+        whole_selection(type_)
+        .replace(" since", f" since{type_.name}: since")
+        .replace(" through", f" through{type_.name}: through")
+    )
+
+
+async def test_shared_execution_that_touches_the_viewer_fails_instead_of_leaking() -> None:
+    """I6: the context of a shared execution has no viewer; who looks for one gets an error, and nobody the bytes."""
+
+    @strawberry.type
+    class Query:
+        hello: str = "world"
+
+    @strawberry.type
+    class Secret:
+        @strawberry.field
+        def whose(self, info: Info[Any, None]) -> str:
+            return str(info.context.viewer)
+
+    @strawberry.type
+    class Subscription:
+        @strawberry.subscription
+        async def secrets(self) -> AsyncIterator[Secret]:
+            yield Secret()
+
+    leaky = ExecutableSchema(query=Query, subscription=Subscription)
+    shared = await rendering(leaky, "subscription { secrets { whose } }", "ada")
+
+    frame, error = shared.frame(Secret(), "1-0")
+
+    assert b"ada" not in frame
+    assert isinstance(error, RuntimeError)
+    assert "must not depend on a viewer" in str(error)
+
+
+async def test_equal_operations_share_a_rendering_wherever_they_start(schema: ExecutableSchema) -> None:
+    """Cursor, device and filter are everybody's own; they say what a stream gets, not how it looks."""
+    query = """subscription ($since: Cursor, $filter: ActivityFilter, $subscriber: ID) {
+      activityAdded(since: $since, filter: $filter, subscriber: $subscriber) { cursor } }"""
+
+    one = await rendering(schema, query, "ada", since="5-0", subscriber="phone")
+    other = await rendering(schema, query, "bob", since=None, subscriber="tablet", filter={"types": ["VOTE"]})
+
+    assert one is other
+    assert b"ada" not in repr(one._executor.variable_values).encode()
+    assert one._executor.variable_values.coerced == {}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "subscription ($x: Boolean! = false) { activityAdded { cursor @skip(if: $x) __typename } }",
+        "subscription ($x: Boolean! = false) { ...Whole } fragment Whole on Subscription"
+        " { activityAdded { __typename ... @include(if: $x) { cursor } } }",
+        "subscription ($x: Boolean! = false) { activityAdded { ...Part __typename } } fragment Part on FeedEvent"
+        " { cursor @skip(if: $x) }",
+    ],
+)
+async def test_variables_of_the_selection_tell_renderings_apart(schema: ExecutableSchema, query: str) -> None:
+    """Wherever in the document they are; a variable that is left out has its default, which null has not."""
+    left_out = await rendering(schema, query)
+    true, false, again = [await rendering(schema, query, x=x) for x in (True, False, True)]
+
+    assert true is again
+    assert len({id(one) for one in (left_out, true, false)}) == 3
+    shown = [b'"cursor"' in one.frame(to_object(ADDED), "7-0")[0] for one in (left_out, true, false)]
+    assert shown[0] is shown[2] is not shown[1]
+
+
+async def test_frame_is_made_once_for_all_and_again_for_a_redelivery(schema: ExecutableSchema) -> None:
+    """First attempts share bytes; a redelivery says its own attempt."""
+    shared = await rendering(schema, "subscription { activityAdded { ... on ActivityAdded { deliveryAttempt } } }")
+    show = ForEverybody(shared, chunked=False)
+
+    first, second = show(ADDED), show(ADDED)
+    again = show(domain.Added(ADDED.cursor, ACTIVITY, NOW, 2))
+
+    assert first == second
+    assert (schema.frames.hits, schema.frames.misses) == (1, 1)
+    assert orjson.loads(again.split(b"data: ")[1])["data"]["activityAdded"]["deliveryAttempt"] == 2
+    assert ForEverybody(shared, chunked=True)(ADDED).endswith(first + b"\r\n")
+
+
+async def test_operations_that_differ_do_not_share_frames(schema: ExecutableSchema) -> None:
+    """The same event, two selections, two frames."""
+    titles = await rendering(schema, "subscription { activityAdded { ... on ActivityAdded { activity { title } } } }")
+    cursors = await rendering(schema, "subscription { activityAdded { cursor } }")
+
+    assert b"Division 41" in ForEverybody(titles, chunked=False)(ADDED)
+    assert b"Division 41" not in ForEverybody(cursors, chunked=False)(ADDED)
+
+
+async def test_event_that_cannot_be_rendered_is_never_kept(schema: ExecutableSchema) -> None:
+    """It is tried again each time, and what went wrong is said to the operator, not to clients."""
+    shared = await rendering(schema, "subscription { activityAdded { ... on ActivityAdded { publishedAt } } }")
+    broken = domain.Added(Cursor(8), ACTIVITY, "not a time", 1)  # type: ignore[arg-type]  # what a bug would leave
+
+    for _ in range(2):
+        with pytest.raises(Unshowable):
+            ForEverybody(shared, chunked=False)(broken)
+    assert schema.frames.misses == 2
+
+
+def test_frames_are_forgotten_oldest_first_when_there_are_too_many() -> None:
+    """The cache is bounded in bytes."""
+    cache = FrameCache(limit=100)
+    for number in range(5):
+        cache.put("one", number, b"x" * 30)
+
+    assert [cache.get("one", number) is not None for number in range(5)] == [False, False, True, True, True]
+
+
+@pytest.mark.filterwarnings(  # what was begun is dropped: nobody may wait for it
+    "ignore:coroutine:RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+async def test_resolver_that_awaits_below_an_event_is_refused() -> None:
+    """A fan-out waits for nobody: such a field is a fault of ours, found when it is first rendered."""
+
+    @strawberry.type
+    class Query:
+        hello: str = "world"
+
+    @strawberry.type
+    class Slow:
+        @strawberry.field
+        async def name(self) -> str:
+            return "slow"
+
+    @strawberry.type
+    class Subscription:
+        @strawberry.subscription
+        async def slow(self) -> AsyncIterator[Slow]:
+            yield Slow()
+
+    shared = await rendering(ExecutableSchema(query=Query, subscription=Subscription), "subscription { slow { name } }")
+
+    frame, error = shared.frame(Slow(), None)
+
+    assert frame == b""
+    assert isinstance(error, TypeError)
