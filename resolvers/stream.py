@@ -169,7 +169,7 @@ class LiveStream:
         outlet, consumer, chosen, fanout = self._outlet, self.alone(), self._wish.chosen, self._parts.fanout
         if outlet is None or consumer.position != fanout.head:
             raise RuntimeError("only a stream that has caught up, and has an outlet, can take a seat")
-        consumer.sit()
+        given = consumer.sit()
         self._resume = resume
         if self._opened is not None and (self._opened.pending or self._opened.mail or self._opened.suspect):
             self._opened = Opened(self._opened.subscriber, self._opened.position, self._opened.epoch)
@@ -179,7 +179,7 @@ class LiveStream:
             matches=chosen.matches,
             frames=SharedFrames(render, self._parts.health, self._parts.marker),
         )
-        self._place = fanout.sit(self, outlet, kind, self._opened)
+        self._place = fanout.sit(self, outlet, kind, self._opened, given)
 
     def rise(self) -> None:
         """Leave the seat, if it has one, and go on alone."""

@@ -4,14 +4,14 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Generic, Literal, Protocol, Self, TypeVar
 
 from streams.cursor import Cursor
 from streams.entries import Entry
 from streams.errors import StreamsUnavailable
-from streams.in_flight import MOST_HELD, Fate, InFlight, Left
+from streams.in_flight import MOST_HELD, Fate, Given, InFlight, Left
 from streams.line import Line
 from streams.mailbox import Mailbox
 from streams.pages import Pages
@@ -119,11 +119,12 @@ class Consumer(Generic[T]):
         self._record(ended=True)
         self.sit()
 
-    def sit(self) -> None:
-        """The stream is at the edge, and goes on without this consumer."""
+    def sit(self) -> Sequence[Given]:
+        """The stream is at the edge, and goes on without this consumer: what was given and is not confirmed."""
         if self._stop_listening:
             self._stop_listening()
         self._shared.flow.streams.discard(self.books)
+        return tuple(self.books.given)
 
     async def __aenter__(self) -> Self:
         return self.enter()

@@ -3,14 +3,14 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
 from streams.cursor import START, Cursor
 from streams.entries import Entry
-from streams.in_flight import Left
+from streams.in_flight import Given, Left
 from streams.ledger import Ledger
 from streams.poison import Poison
 from streams.receipts import Receipt
@@ -25,8 +25,9 @@ BATCH = 100
 """Entries handed out together: what comes while others are being written goes out in one write."""
 SLICE = 200
 """Seats written between two turns of the event loop, about 2 ms; the loop sends the bytes when it turns."""
+RENDERED = 20
+"""What rendering a frame counts as, in seats: 150 µs."""
 SWEEP_EVERY = timedelta(seconds=1)
-SWEEP_SLICE = 500
 GIVEN_UP = -1
 """Deliveries of a seat that nobody has any more: whoever is about to write to it does not."""
 STALLED = 10.0
@@ -82,6 +83,7 @@ class Fanout(Generic[T]):
         self._listeners: set[Callable[[], None]] = set()
         self._notes: deque[object] = deque()
         self._something = asyncio.Event()
+        self._worked = 0
         self.head = START
         flow.streams.add(self)
 
@@ -92,15 +94,17 @@ class Fanout(Generic[T]):
     @property
     def in_flight(self) -> int:
         """Deliveries written and not confirmed, counted seat by seat."""
-        return sum(seat.written - seat.confirmed for cohort in self._cohorts.values() for seat in cohort.seats)
+        return sum(seat.in_flight for cohort in self._cohorts.values() for seat in cohort.seats)
 
     def listen(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Have `wake` called when `head` has moved; returns what ends that."""
         self._listeners.add(wake)
         return lambda: self._listeners.discard(wake)
 
-    def sit(self, sitter: Sitter, outlet: Outlet, kind: Kind[T], opened: Opened | None) -> Seat[T]:
-        """A seat for a stream that has come to `head`, exactly, and of which nothing is in flight."""
+    def sit(
+        self, sitter: Sitter, outlet: Outlet, kind: Kind[T], opened: Opened | None, given: Sequence[Given] = ()
+    ) -> Seat[T]:
+        """A seat for a stream that has come to `head`, exactly; `given` is what it has not confirmed on the way."""
         cohort = self._cohorts.get(kind.key)
         if cohort is None:
             cohort = self._cohorts[kind.key] = Cohort(kind)
@@ -120,7 +124,8 @@ class Fanout(Generic[T]):
             progress_at=now,
             confirmed_at=now,
             bookmark_at=now + self._bookmark_every,
-            recorded=self.head,
+            recorded=given[0].before if given else self.head,
+            before=tuple(given),
         )
         cohort.seats[seat] = None
         return seat
@@ -128,7 +133,7 @@ class Fanout(Generic[T]):
     def leave(self, seat: Seat[T]) -> Left:
         """Give the seat up."""
         cohort = seat.cohort
-        if seat.confirmed < seat.written:
+        if seat.in_flight:
             self._confirm(seat, time.monotonic())
         left = cohort.left(seat, self.head)
         seat.written = GIVEN_UP
@@ -176,29 +181,48 @@ class Fanout(Generic[T]):
                 for seat in seats:
                     if seat in cohort.seats:
                         seat.outlet.write(data)
-                await asyncio.sleep(0)
+                await self._turn(len(seats))
+
+    async def _turn(self, work: int) -> None:
+        """Let the event loop turn when a slice of work has been done, over however many cohorts."""
+        self._worked += work
+        if self._worked >= SLICE:
+            self._worked = 0
+            await asyncio.sleep(0)
 
     async def _next_batch(self) -> None:
-        entries = self._tail.ring.after(self.head, BATCH)
-        wanted: dict[Cohort[T], list[Entry[T]]] = {}
-        while entries and not self._poison.among(self.head, entries[-1].cursor):
+        entries = self._tail.ring.after(self.head, BATCH) or ()
+        await self._render(entries)
+        # From here until all is handed out, nothing may turn the loop: who sits down has all of the batch, or none.
+        frames: dict[Cohort[T], list[bytes | None]] = {}
+        if entries and not self._poison.among(self.head, entries[-1].cursor):
             wanted = self._wanted(entries)
-            failed = [
-                (cohort, entry)
-                for cohort, shown in wanted.items()
-                for entry in shown
-                if cohort.kind.frames.delivery(entry) is None
-            ]
-            if not failed:
-                break
-            for cohort, entry in failed:
-                if not await self._give_up(entry, cohort.kind.frames):
-                    _all_rise([cohort])
+            frames = {
+                cohort: [cohort.kind.frames.delivery(entry) for entry in shown] for cohort, shown in wanted.items()
+            }
+            failed = [cohort for cohort in wanted if None in frames[cohort]]
+            _all_rise(failed)
         else:
             # Beyond the ring, or with a place in it that nobody can be shown: each stream tells its client by itself.
-            _all_rise(list(self._cohorts.values()))
             wanted = {}
-        await self._write_all(wanted, reach=entries[-1].cursor if entries else self._tail.head)
+            _all_rise(list(self._cohorts.values()))
+        now = time.monotonic()
+        for cohort, shown in wanted.items():
+            for entry in shown:
+                cohort.hand_out(entry, now)
+        self._reach(entries[-1].cursor if entries else self._tail.head)
+        for cohort, shown in wanted.items():
+            await self._write(cohort, shown, b"".join(frame for frame in frames[cohort] if frame))
+
+    async def _render(self, entries: Sequence[Entry[T]]) -> None:
+        """Have every frame that will be needed made, and kept by whoever makes them, or given up for everybody."""
+        for cohort, shown in self._wanted(entries).items():
+            for entry in shown:
+                if cohort.kind.frames.delivery(entry) is None:
+                    await self._give_up(entry, cohort.kind.frames)
+                    if entry.cursor in self._poison:
+                        return
+                await self._turn(RENDERED)
 
     def _wanted(self, entries: Sequence[Entry[T]]) -> dict[Cohort[T], list[Entry[T]]]:
         """Which cohorts want which of `entries`."""
@@ -207,16 +231,6 @@ class Fanout(Generic[T]):
             for cohort in self._interested(entry.item):
                 wanted.setdefault(cohort, []).append(entry)
         return wanted
-
-    async def _write_all(self, wanted: Mapping[Cohort[T], Sequence[Entry[T]]], *, reach: Cursor) -> None:
-        now = time.monotonic()
-        for cohort, shown in wanted.items():
-            for entry in shown:
-                cohort.hand_out(entry, now)
-        self._reach(reach)  # from here on, who sits down has all of this
-        for cohort, shown in wanted.items():
-            data = b"".join(cohort.kind.frames.delivery(entry) or b"" for entry in shown)
-            await self._write(cohort, shown, data)
 
     def _interested(self, item: T) -> Iterator[Cohort[T]]:
         seen = set()
@@ -240,7 +254,7 @@ class Fanout(Generic[T]):
             flow.attempts += count * len(shown)
             for entry in shown:
                 self._observer.handed_out(entry, count)
-            await asyncio.sleep(0)
+            await self._turn(len(seats))
 
     def _reach(self, head: Cursor) -> None:
         self.head = head
@@ -252,9 +266,9 @@ class Fanout(Generic[T]):
         while True:
             await asyncio.sleep(SWEEP_EVERY.total_seconds())
             for cohort in list(self._cohorts.values()):
-                for seats in slices(cohort.seats, SWEEP_SLICE):
+                for seats in slices(cohort.seats, SLICE):
                     self._look_after(cohort, seats, time.monotonic())
-                    await asyncio.sleep(0)
+                    await self._turn(len(seats))
                 cohort.forget_confirmed()
 
     def _look_after(self, cohort: Cohort[T], seats: Iterable[Seat[T]], now: float) -> None:
@@ -263,9 +277,9 @@ class Fanout(Generic[T]):
         for seat in seats:
             if seat not in cohort.seats:
                 continue
-            if seat.confirmed < seat.written and self._confirm(seat, now):
+            if seat.in_flight and self._confirm(seat, now):
                 self._record(seat)
-            if seat.confirmed < seat.written and now - max(seat.progress_at, cohort.oldest(seat)) > STALLED:
+            if seat.in_flight and now - seat.waits_since() > STALLED:
                 seat.sitter.stalled()
             elif now >= seat.bookmark_at and seat.written == cohort.end:
                 bookmark = bookmark or cohort.kind.frames.bookmark(self.head, self._tail.head)
@@ -279,7 +293,7 @@ class Fanout(Generic[T]):
         return count
 
     def _record(self, seat: Seat[T]) -> None:
-        position = seat.cohort.reached(seat.confirmed, self.head)
+        position = seat.settled(self.head)
         if seat.opened is not None and position > seat.recorded:
             seat.recorded = position
             self._ledger.record(

@@ -108,8 +108,12 @@ class InFlight:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is in flight, pending or suspected."""
-        return not (self.in_flight or self.held or self.suspect or self.news)
+        """Whether nothing is pending, suspected or on its way but first deliveries that were sent."""
+        return (
+            self.in_flight == len(self.given)
+            and all(given.fate is Fate.DELIVERED and given.attempt == 1 for given in self.given)
+            and not (self.held or self.suspect or self.news)
+        )
 
     @property
     def settled(self) -> Cursor:

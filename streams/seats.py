@@ -82,7 +82,8 @@ class Seat(Generic[T]):
     """One stream in its cohort.
 
     `written` and `confirmed` count the cohort's deliveries. `mark` is what `written` was when `mark_bytes` had been
-    sent: once so many are taken, all up to `mark` is confirmed. `recorded` is the position of the last receipt.
+    sent: once so many are taken, all up to `mark` is confirmed. `before` is what the stream was given on its way here
+    and has not confirmed. `recorded` is the position of the last receipt.
     """
 
     sitter: Sitter
@@ -98,6 +99,21 @@ class Seat(Generic[T]):
     confirmed_at: float
     bookmark_at: float
     recorded: Cursor
+    before: tuple[Given, ...] = ()
+
+    @property
+    def in_flight(self) -> int:
+        """Deliveries that are not confirmed."""
+        return len(self.before) + self.written - self.confirmed
+
+    def settled(self, head: Cursor) -> Cursor:
+        """All at or below it is confirmed, when all up to `head` has been looked at."""
+        return self.before[0].before if self.before else self.cohort.reached(self.confirmed, head)
+
+    def waits_since(self) -> float:
+        """When the oldest of what is not confirmed was handed out, or some of the bytes were taken last."""
+        oldest = self.before[0].at if self.before else self.cohort.handed_out_at(self.confirmed)
+        return max(self.progress_at, oldest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +151,7 @@ class Cohort(Generic[T]):
         """What a stream takes along that gives its seat up."""
         return Left(
             position=self.reached(seat.written, head),
-            given=list(self._unconfirmed(seat)),
+            given=[*seat.before, *self._unconfirmed(seat)],
             confirmed_at=seat.confirmed_at,
             progress_at=seat.progress_at,
         )
@@ -148,9 +164,9 @@ class Cohort(Generic[T]):
             through = seat.mark_bytes if index <= seat.mark else seat.outlet.sent()
             yield Given(one.cursor, 1, Fate.DELIVERED, one.prev, one.at, through)
 
-    def oldest(self, seat: Seat[T]) -> float:
-        """When the first delivery that the seat has not confirmed was handed out."""
-        return self._handed_out[seat.confirmed - self._first].at
+    def handed_out_at(self, count: int) -> float:
+        """When the delivery after the first `count` was handed out."""
+        return self._handed_out[count - self._first].at
 
     def forget_confirmed(self) -> None:
         """Drop what every seat has confirmed."""
@@ -162,17 +178,21 @@ class Cohort(Generic[T]):
 
 def confirm(seat: Seat[T], taken: int, now: float) -> int:
     """Note that the peer has `taken` of the bytes; return how many deliveries that confirms."""
-    sent = seat.outlet.sent()
+    sent, earlier = seat.outlet.sent(), len(seat.before)
     if taken > seat.taken:
         seat.taken, seat.progress_at = taken, now
+    if seat.before:
+        seat.before = tuple(given for given in seat.before if given.through > taken)
+        if seat.before:
+            return earlier - len(seat.before)
     if taken >= sent:
         reached = seat.written
     elif taken >= seat.mark_bytes:
         reached = seat.mark
     else:
-        return 0
+        return earlier
     seat.mark, seat.mark_bytes = seat.written, sent
-    confirmed, seat.confirmed = reached - seat.confirmed, reached
+    confirmed, seat.confirmed = earlier + reached - seat.confirmed, reached
     if confirmed:
         seat.confirmed_at = now
     return confirmed

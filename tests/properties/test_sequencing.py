@@ -43,7 +43,7 @@ class Sequencing(RuleBasedStateMachine):
         self.inserted = 0
         self.replica: bytes | None = None
         self.leaders = [self._leader() for _ in range(2)]
-        self.tail = make_tail(self.world.redis, self.leaders[0][0])
+        self.tail = make_tail(self.world.redis, self._leader()[0])  # not a leader's: those die
         self.seen = 0
 
     def _leader(self) -> tuple[PostgresLog, Publisher[Activity]]:
