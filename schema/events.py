@@ -80,7 +80,9 @@ class StreamNotice(FeedEvent):
     at: datetime = strawberry.field(description="The server's clock.")
     transport: TransportAdvice
     retry_after_seconds: int | None = strawberry.field(description="With CLOSING: when to connect again.")
-    reauthenticate_by: datetime | None = strawberry.field(description="When the token of this stream expires.")
+    reauthenticate_by: datetime | None = strawberry.field(
+        description="When the token of this stream expires; null in notices that are said to everybody."
+    )
 
     @classmethod
     def of(cls, event: domain.Notice) -> Self:
