@@ -73,11 +73,13 @@ class Publisher(Generic[T]):
                 self._last[key] = last
                 return appended
             fits, actual = await self._compare_and_append(key, last, entries)
-            if fits:
-                appended += len(entries)
-            else:
-                log.warning("stream ends elsewhere than expected", extra={"key": key, "at": str(actual)})
             last = self._last[key] = actual
+            if not fits:
+                log.warning("stream ends elsewhere than expected", extra={"key": key, "at": str(actual)})
+                continue
+            appended += len(entries)
+            if len(entries) < BATCH:
+                return appended
 
     async def _start(self, last: Cursor) -> Cursor:
         if last != START:

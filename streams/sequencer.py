@@ -115,7 +115,7 @@ class Sequencer(Generic[T]):
     async def _assign_loop(self, lease: Lease) -> None:
         while True:
             lease.work.clear()
-            while await self.assign_once():
+            while await self.assign_once() == BATCH:  # less than asked for: that was all, or we are told again
                 pass
             with contextlib.suppress(TimeoutError):
                 # The timer finds what no notification told of: rows from sessions whose triggers are off.

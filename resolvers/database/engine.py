@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy.engine import AdaptedConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -52,15 +53,23 @@ def connect(url: str, *, pool_size: int = 10, application_name: str = "divisionb
             },
         )
 
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=open_connection,
         json_deserializer=read_json,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_pre_ping=True,
     )
+    sa.event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: AdaptedConnection, *_: object) -> None:
+    """Have the pool replace a connection that PostgreSQL has closed: the driver knows, a ping would be a round trip."""
+    driver: asyncpg.Connection = connection.driver_connection
+    if driver.is_closed():
+        raise sa.exc.DisconnectionError
 
 
 def _milliseconds(span: timedelta) -> str:

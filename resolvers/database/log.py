@@ -16,22 +16,31 @@ _ENTRIES = select_activities(
     _predecessor.c.cursor.label("prev"),
     also=lambda joined: joined.outerjoin(_predecessor, _predecessor.c.n == activities.c.n - 1),
 )
-_LOCK_HEAD = sa.update(log_head).values(cursor=log_head.c.cursor).returning(log_head.c.cursor, log_head.c.n)
-# PostgreSQL 17 and newer; before, the engine's limit on silent transactions alone frees the lock of a frozen leader.
-_GIVE_UP_SOON = sa.text(
-    "SELECT set_config('transaction_timeout', '5s', true) WHERE current_setting('server_version_num')::int >= 170000"
+# Only if there is work, so that an idle second does not leave a dead version of log_head behind. Who has the lock gives
+# it up after 5 s: PostgreSQL 17 and newer; before, only the engine's limit on silent transactions frees the lock of a
+# leader that is frozen.
+_LOCK_HEAD = sa.text(
+    """
+    UPDATE log_head SET cursor = cursor WHERE EXISTS (SELECT FROM activities WHERE cursor IS NULL)
+    RETURNING cursor, n, CASE WHEN current_setting('server_version_num')::int >= 170000
+        THEN set_config('transaction_timeout', '5s', true) END
+    """
 )
 # A row that somebody is still changing is skipped, not waited for: waiting would hold everybody's lock.
 _ASSIGN = sa.text(
     """
-    UPDATE activities SET cursor = :first + k - 1, n = :n + k
-    FROM (
-        SELECT id, row_number() OVER (ORDER BY id) AS k
-        FROM (
-            SELECT id FROM activities WHERE cursor IS NULL ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
-        ) AS batch
-    ) AS numbered
-    WHERE activities.id = numbered.id
+    WITH batch AS (
+        SELECT id FROM activities WHERE cursor IS NULL ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+    ), assigned AS (
+        UPDATE activities SET cursor = :first + k - 1, n = :n + k
+        FROM (SELECT id, row_number() OVER (ORDER BY id) AS k FROM batch) AS numbered
+        WHERE activities.id = numbered.id
+        RETURNING activities.id
+    )
+    UPDATE log_head SET cursor = :first + k - 1, n = :n + k
+    FROM (SELECT count(*) AS k FROM assigned) AS counted
+    WHERE k > 0
+    RETURNING k
     """
 ).bindparams(sa.bindparam("first", type_=sa.BigInteger), sa.bindparam("n", type_=sa.BigInteger))
 _AT = (
@@ -51,7 +60,6 @@ _OLDEST = (
 _PLACE = sa.select(_AT.c.n, _AT.c.cursor, _OLDEST.c.n.label("oldest_n"), _OLDEST.c.cursor.label("oldest")).select_from(
     sa.select(sa.literal(1)).subquery().outerjoin(_AT, sa.true()).outerjoin(_OLDEST, sa.true())
 )
-_UNSEQUENCED = sa.select(sa.exists().where(activities.c.cursor.is_(None)))
 
 
 def first_cursor(head: Cursor, now_ms: int) -> Cursor:
@@ -94,19 +102,13 @@ class PostgresLog:
 
     async def assign(self, *, now_ms: int, limit: int) -> int:
         """Sequence up to `limit` rows; see `streams.entries.SequencedLog.assign`."""
-        async with self._database.reading("unsequenced") as connection:
-            # Looked at first, so that an idle second does not leave a dead version of log_head behind.
-            if not await connection.scalar(_UNSEQUENCED):
-                return 0
         async with self._database.writing("assign_cursors") as connection:
-            await connection.execute(_GIVE_UP_SOON)
-            locked = (await connection.execute(_LOCK_HEAD)).one()
+            locked = (await connection.execute(_LOCK_HEAD)).one_or_none()
+            if locked is None:
+                return 0
             first = first_cursor(Cursor(locked.cursor), now_ms)
             assigned = await connection.execute(_ASSIGN, {"first": first, "n": locked.n, "limit": limit})
-            count = assigned.rowcount
-            if count:
-                await connection.execute(sa.update(log_head).values(cursor=first + count - 1, n=locked.n + count))
-        return count
+            return int(assigned.scalar() or 0)
 
     async def raise_head(self, cursor: Cursor) -> None:
         """Move the head forward to `cursor`; the dense number stays."""

@@ -70,13 +70,17 @@ class Database:
 
     def __init__(self, *, engine: AsyncEngine, metrics: Metrics) -> None:
         self._engine = engine
+        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._metrics = metrics
 
     @asynccontextmanager
     async def reading(self, query: str) -> AsyncIterator[AsyncConnection]:
-        """A connection for one read. Raises Unavailable if PostgreSQL gives none, or fails, within its time limits."""
+        """A connection for reads, each a transaction of its own: BEGIN and ROLLBACK would be two more round trips.
+
+        Raises Unavailable if PostgreSQL gives none, or fails, within its time limits.
+        """
         with self._metrics.db_query_duration_seconds.labels(query=query).time():
-            async with translated(query), _in_time(), self._engine.connect() as connection:
+            async with translated(query), _in_time(), self._reading.connect() as connection:
                 yield connection
 
     @asynccontextmanager
