@@ -19,6 +19,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 
+from cache.reads import ReadBits
+from cache.scripts import LUA
+from cache.sweeper import Sweeper
 from resolvers.activities import Activity, decode, topics
 from resolvers.database.engine import connect as connect_database
 from resolvers.database.engine import newest_revision, revision
@@ -29,14 +32,19 @@ from resolvers.database.log import PostgresLog
 from resolvers.database.positions import Positions
 from resolvers.database.queries import Database
 from resolvers.database.reads import ReadMarks
+from resolvers.database.recent import Parliament, ViewedFeed
 from resolvers.dead_letters import Settlements
 from resolvers.errors import Forbidden, Unauthenticated
+from resolvers.events import ReadChange
 from resolvers.feed import Feed
 from resolvers.frames import Deliveries
 from resolvers.gaps import Continuations
 from resolvers.identity import Tokens, Viewer
-from resolvers.live import LiveFeed
+from resolvers.live import LiveFeed, to_detail
 from resolvers.monitoring import watch
+from resolvers.reading import Reading
+from resolvers.recent import Recent
+from resolvers.refresher import Refresher
 from resolvers.stream import StreamParts
 from resolvers.updates import Updates
 from schema.admission import Admission
@@ -53,8 +61,8 @@ from schema.view import GraphQLView
 from schema.worker import Place, until_parent_dies
 from settings import Settings
 from streams.checkpoints import Checkpoints
+from streams.connection import Script, eviction_policy
 from streams.connection import connect as connect_redis
-from streams.connection import eviction_policy
 from streams.connections import Connections, Limits
 from streams.dead_letters import DeadLetters
 from streams.errors import StreamsUnavailable
@@ -68,7 +76,7 @@ from streams.processes import Processes, process_name
 from streams.publisher import Publisher
 from streams.sequencer import Sequencer
 from streams.shared import Shared
-from streams.signals import Signals
+from streams.signals import Signal, SignalKind, Signals
 from streams.steps import Closed
 from streams.subscribers import Subscribers
 from streams.tail import Tail
@@ -169,6 +177,17 @@ def build_floor(settings: Settings, *, database_url: str, redis_url: str, metric
         give_up=deliveries.give_up,
         bookmark_every=settings.bookmark_every,
     )
+    recent = Recent(source=tail, parliament=Parliament(database=database), metrics=metrics, size=settings.feed_window)
+    marks, viewed = ReadMarks(database=database), ViewedFeed(database=database)
+    bits = ReadBits(load=lambda name: Script(redis, name, folder=LUA))
+
+    async def told(user: str, change: ReadChange) -> None:
+        try:
+            await signals.say(Signal(SignalKind.READ, user, to_detail(change)))
+        except StreamsUnavailable:
+            live.tell_read(user, change)  # the streams of this process at least
+
+    reading = Reading(marks=marks, bits=bits, metrics=metrics, told=told, clock=time.monotonic)
     parts = StreamParts(
         shared=shared,
         fanout=fanout,
@@ -177,9 +196,11 @@ def build_floor(settings: Settings, *, database_url: str, redis_url: str, metric
         marker=marker,
         longest=settings.max_stream_age,
         bookmark_every=settings.bookmark_every,
+        read_state=lambda user: reading.glance(user, head=recent.window.high),
     )
     live = LiveFeed(parts=parts, continuations=continuations)
     health.streams = live.open_streams
+    signals = Signals(redis=redis, heard=live.heard)
     connections = Connections(redis=redis, process=process, limits=_limits(settings))
     publisher = Publisher(
         redis=redis,
@@ -202,9 +223,10 @@ def build_floor(settings: Settings, *, database_url: str, redis_url: str, metric
         metrics=metrics,
     )
     services = Services(
-        feed=Feed(joined=JoinedFeed(database=database)),
+        feed=Feed(recent=recent, reading=reading, viewed=viewed, joined=JoinedFeed(database=database), metrics=metrics),
         stored=StoredActivities(database=database),
-        marks=ReadMarks(database=database),
+        reading=reading,
+        recent=recent,
         settlements=Settlements(letters=letters, dead_letters=dead_letters),
         updates=Updates(tail=tail, history=shared.history, continuations=continuations, poison=dead_letters.poison),
         live=live,
@@ -219,10 +241,23 @@ def build_floor(settings: Settings, *, database_url: str, redis_url: str, metric
         "checkpoints": checkpoints.run,
         "connections": connections.run,
         "heartbeat": processes.run,
-        "signals": Signals(redis=redis, heard=live.heard).run,
+        "signals": signals.run,
         "sequencer": sequencer.run,
         "janitor": janitor.run,
         "health": health.run,
+        "window": recent.run,
+        "read-marks": Sweeper(
+            bits=bits,
+            versions=marks,
+            leadership=Leadership(url=database_url, role="read-marks"),
+            metrics=metrics,
+        ).run,
+        "view": Refresher(
+            view=viewed,
+            leadership=Leadership(url=database_url, role="view"),
+            metrics=metrics,
+            every=settings.view_refresh,
+        ).run,
     }
     return Floor(
         engine=engine,

@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     stream_retention: Seconds = Field(timedelta(days=30), description="what Redis keeps; PostgreSQL keeps all")
     stream_max_length: int = Field(1_000_000, ge=1_000)
     ring_size: int = Field(5_000, ge=10, description="recent activities a process keeps in memory")
+    feed_window: int = Field(5_000, ge=10, description="recent activities that feed answers without a query")
+    view_refresh: Seconds = Field(timedelta(seconds=30), description="of the view that stands in for Redis")
     heartbeat: Seconds = Field(timedelta(seconds=15), description="longest silence on a stream")
     bookmark_every: Seconds = Field(timedelta(seconds=10))
     max_delivery_attempts: int = Field(3, ge=1, le=100, description="failed ones, before an entry is a dead letter")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from resolvers.activities import Activity
+from resolvers.activities import Activity, ActivityId
 from streams.cursor import START, Cursor
 from streams.entries import Entry
 from streams.steps import Lack, Missing
@@ -30,6 +30,14 @@ class GapRecovery(StrEnum):
     REFETCH_FEED = "REFETCH_FEED"
     WAIT_FOR_HEAL = "WAIT_FOR_HEAL"
     NONE = "NONE"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadState:
+    """How many activities the user has not read, and the version of the marks that were counted."""
+
+    unread_count: int
+    version: int
 
 
 class NoticeKind(StrEnum):
@@ -89,9 +97,26 @@ class Notice:
     advice: Advice
     reauthenticate_by: datetime | None = None
     retry_after: timedelta | None = None
+    read_state: ReadState | None = None
 
 
-Event = Added | Gap | Healed | Notice
+@dataclass(frozen=True, slots=True)
+class ReadChange:
+    """Marks that were made: of `ids`, or of everything up to a cursor when there are none; and what is left."""
+
+    ids: tuple[ActivityId, ...]
+    state: ReadState
+
+
+@dataclass(frozen=True, slots=True)
+class ReadChanged:
+    """A change of the user's marks, told by a stream that has come to `cursor`. Ordered by its version, not by that."""
+
+    cursor: Cursor
+    change: ReadChange
+
+
+Event = Added | Gap | Healed | Notice | ReadChanged
 
 
 class Unshowable(Exception):

@@ -2,19 +2,35 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 
-from resolvers.activities import Activity, ActivityFilter
-from resolvers.database.feed import FeedItem, JoinedFeed
+from resolvers.activities import EVERYTHING, Activity, ActivityFilter
+from resolvers.database.feed import FeedItem, FeedPage, JoinedFeed, Wanted
+from resolvers.database.recent import ViewedFeed
 from resolvers.errors import CursorRefused
+from resolvers.reading import Reading
+from resolvers.recent import Recent
 from streams.cursor import Cursor
+from telemetry.metrics import Metrics
 
 
 class FeedSource(StrEnum):
     """Which path answered."""
 
+    BITMAP = "BITMAP"
+    VIEW = "VIEW"
     LEFT_JOIN = "LEFT_JOIN"
+
+
+class Reason(StrEnum):
+    """Why a path could not answer."""
+
+    EMPTY = "empty"
+    TOO_OLD = "too_old"
+    REDIS = "redis"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +65,78 @@ def read_page_cursor(text: str) -> int:
     )
 
 
-class Feed:
-    """Pages of activities, newest in the log first, with the viewer's marks."""
+def fills(found: int, *, first: int, low: int) -> bool:
+    """Whether `found` activities of a stretch of the log that begins at the number `low` are all that a page needs.
 
-    def __init__(self, *, joined: JoinedFeed) -> None:
+    They are when there is one more than the page shows, or when nothing is below them.
+    """
+    return found > first or low <= 1
+
+
+class Feed:
+    """Pages of activities, newest in the log first, with the viewer's marks.
+
+    Three paths give one answer: the window in memory with the user's bitmaps, without SQL but for a count that is
+    filtered; the view of recent activities; the LEFT JOIN, which knows everything.
+    """
+
+    def __init__(
+        self, *, recent: Recent, reading: Reading, viewed: ViewedFeed, joined: JoinedFeed, metrics: Metrics
+    ) -> None:
+        self._recent = recent
+        self._reading = reading
+        self._viewed = viewed
         self._joined = joined
+        self._metrics = metrics
 
     async def page(
         self, *, user: str, first: int, after: str | None, unread_only: bool, chosen: ActivityFilter
     ) -> Page:
         """Up to `first` items after the page cursor `after`. Raises CursorRefused, Unavailable."""
         before = read_page_cursor(after) if after else None
-        page = await self._joined.page(user=user, first=first, before=before, unread_only=unread_only, chosen=chosen)
-        return Page(page.items, page.has_next, before is not None, page.unread_count, page.head, FeedSource.LEFT_JOIN)
+        wanted = Wanted(user, first, before, unread_only, chosen)
+        found, source = await self._first_that_can(wanted)
+        self._metrics.feed_served_total.labels(source=source.value).inc()
+        return Page(found.items, found.has_next, before is not None, found.unread_count, found.head, source)
+
+    async def _first_that_can(self, wanted: Wanted) -> tuple[FeedPage, FeedSource]:
+        found = await self.from_window(wanted)
+        if not isinstance(found, Reason):
+            return found, FeedSource.BITMAP
+        self._passed_on(FeedSource.BITMAP, found)
+        if viewed := await self._viewed.page(wanted):
+            return viewed, FeedSource.VIEW
+        self._passed_on(FeedSource.VIEW, Reason.TOO_OLD)
+        return await self._joined.page(wanted), FeedSource.LEFT_JOIN
+
+    async def from_window(self, wanted: Wanted) -> FeedPage | Reason:
+        """The page from memory and one round trip to Redis, or why not. Raises Unavailable."""
+        window = self._recent.window
+        low, high, head = window.low, window.high, self._recent.head
+        if not window:
+            return Reason.EMPTY
+        older = (activity for activity in window.older(wanted.before) if wanted.chosen.matches(activity))
+        # Which are unread is known only afterwards: then all that match are candidates.
+        candidates = list(older if wanted.unread_only else islice(older, wanted.first + 1))
+        if not fills(len(candidates), first=wanted.first, low=low):
+            return Reason.TOO_OLD
+        newest, oldest = (candidates[0].n, candidates[-1].n) if candidates else (high, high)
+        seen = await self._reading.look(wanted.user, low=oldest, high=newest, head=high)
+        if seen is None:
+            return Reason.REDIS
+        items = [FeedItem(activity, seen.is_read(activity.n)) for activity in candidates]
+        if wanted.unread_only:
+            items = [item for item in items if not item.is_read]
+            if not fills(len(items), first=wanted.first, low=low):
+                return Reason.TOO_OLD
+        unread = seen.unread
+        if wanted.chosen != EVERYTHING:
+            unread = await self._reading.unread(wanted.user, wanted.chosen)
+        return _page(items, wanted.first, unread, head)
+
+    def _passed_on(self, source: FeedSource, reason: Reason) -> None:
+        self._metrics.feed_passed_on_total.labels(source=source.value, reason=reason.value).inc()
+
+
+def _page(items: Sequence[FeedItem], first: int, unread: int, head: Cursor) -> FeedPage:
+    return FeedPage(tuple(items[:first]), len(items) > first, unread, head)

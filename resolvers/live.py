@@ -3,15 +3,15 @@
 import asyncio
 import random
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-from resolvers.activities import ActivityFilter
+from resolvers.activities import ActivityFilter, ActivityId
 from resolvers.errors import CursorFromTheFuture, InvalidInput, Unavailable
-from resolvers.events import NoticeKind
+from resolvers.events import NoticeKind, ReadChange, ReadState
 from resolvers.gaps import Continuations, Start
 from resolvers.identity import Viewer
 from resolvers.stream import LiveStream, StreamParts, Wish
@@ -38,7 +38,7 @@ class LiveFeed:
         self._metrics = parts.metrics
         self._open: set[LiveStream] = set()
         self._newest: dict[str, LiveStream] = {}
-        self._of_user: Counter[str] = Counter()
+        self._of_user: defaultdict[str, set[LiveStream]] = defaultdict(set)
         parts.health.changed.append(self._advise)
 
     async def open(
@@ -94,7 +94,7 @@ class LiveFeed:
         reason = stream.closed.value if stream.closed else "client"
         self._metrics.sse_connections_closed_total.labels(reason=reason).inc()
         self._open.discard(stream)
-        self._of_user[stream.user] -= 1
+        self._of_user[stream.user].discard(stream)
         if not self._of_user[stream.user]:
             del self._of_user[stream.user]
         if stream.subscriber and self._newest.get(stream.subscriber.name) is stream:
@@ -135,6 +135,9 @@ class LiveFeed:
                 if one.position >= cursor:
                     one.deliver_mail(signal.detail)
             return
+        if signal.kind is SignalKind.READ:
+            self.tell_read(signal.name, to_read_change(signal.detail))
+            return
         stream = self._newest.get(signal.name)
         if stream is None:
             return
@@ -148,9 +151,14 @@ class LiveFeed:
             case SignalKind.REDRIVEN:
                 stream.deliver_mail(signal.detail)
 
+    def tell_read(self, user: str, change: ReadChange) -> None:
+        """Say to all streams of the user here what was read, on whichever device."""
+        for stream in self._of_user.get(user, ()):
+            stream.tell_read(change)
+
     def open_streams(self, user: str | None = None) -> int:
         """How many streams this process has open; with `user`, how many of theirs."""
-        return len(self._open) if user is None else self._of_user[user]
+        return len(self._open) if user is None else len(self._of_user.get(user, ()))
 
     def users(self) -> int:
         """How many users have a stream open here."""
@@ -183,7 +191,7 @@ class LiveFeed:
 
     def _enter(self, stream: LiveStream) -> None:
         self._open.add(stream)
-        self._of_user[stream.user] += 1
+        self._of_user[stream.user].add(stream)
         if stream.subscriber:
             # A newer stream of the same device takes over; one in another process hears of it by a signal.
             if older := self._newest.get(stream.subscriber.name):
@@ -195,6 +203,17 @@ class LiveFeed:
         for stream in self._open:
             if not stream.seated:
                 stream.tell(NoticeKind.ADVICE)
+
+
+def to_detail(change: ReadChange) -> str:
+    """The change as a signal carries it."""
+    return " ".join(str(number) for number in (change.state.version, change.state.unread_count, *change.ids))
+
+
+def to_read_change(detail: str) -> ReadChange:
+    """What `to_detail` wrote. Raises ValueError for anything else."""
+    version, unread, *ids = (int(number) for number in detail.split(" "))
+    return ReadChange(tuple(ActivityId(id_) for id_ in ids), ReadState(unread, version))
 
 
 def _subscriber(viewer: Viewer, device: str) -> Subscriber:

@@ -4,12 +4,23 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from resolvers.activities import Activity, ActivityFilter
-from resolvers.events import Event, Gap, Notice, NoticeKind, added, healed, not_delivered
+from resolvers.events import (
+    Event,
+    Gap,
+    Notice,
+    NoticeKind,
+    ReadChange,
+    ReadChanged,
+    ReadState,
+    added,
+    healed,
+    not_delivered,
+)
 from resolvers.frames import RENDER_AGAIN_AFTER, Render, SharedFrames, notice
 from resolvers.identity import Viewer
 from streams.consumer import Consumer
@@ -32,13 +43,17 @@ COME_BACK_WITHIN = 5.0
 
 @dataclass(frozen=True, slots=True)
 class StreamParts:
-    """What all streams of a process work with. `longest`: how long one may be open, less up to a fifth at random."""
+    """What all streams of a process work with.
+
+    `read_state` is told with HELLO, if it is at hand. `longest`: how long one may be open, less up to a fifth at random.
+    """
 
     shared: Shared[Activity]
     fanout: Fanout[Activity]
     health: HealthSampler
     metrics: Metrics
     marker: RenderMarker
+    read_state: Callable[[str], Awaitable[ReadState | None]]
     longest: timedelta = timedelta(hours=1)
     bookmark_every: timedelta = timedelta(seconds=10)
 
@@ -241,6 +256,11 @@ class LiveStream:
             self._reauthenticate_at = math.inf
             self.tell(NoticeKind.REAUTHENTICATE)
 
+    def tell_read(self, change: ReadChange) -> None:
+        """Send what the user has read before anything else. Of changes that wait, a client needs all the IDs."""
+        self.rise()
+        self.alone().say(change)
+
     def broken(self, error: str) -> None:
         """The event that was yielded last could not be rendered: nothing of it was sent."""
         self._broken = error
@@ -258,7 +278,8 @@ class LiveStream:
         consumer = self.alone()
         if not self._greeted:
             self._greeted = True
-            yield self._own_notice(NoticeKind.HELLO)
+            # Read when the stream can already be told of changes: one that comes in between is told twice, not never.
+            yield self._own_notice(NoticeKind.HELLO, await self._parts.read_state(self.user))
             for gap in self._first:
                 yield gap
         async for step in consumer:
@@ -305,6 +326,8 @@ class LiveStream:
                 return notice(NoticeKind.BOOKMARK, position=position, head=head, health=self._parts.health)
             case Note(what=NoticeKind() as kind):
                 return self._own_notice(kind)
+            case Note(what=ReadChange() as change):
+                return ReadChanged(self.position, change)
         return None
 
     def _observe(self, delivery: Delivery[Activity]) -> None:
@@ -315,7 +338,7 @@ class LiveStream:
         if delivery.live:
             self._parts.health.delivery.delivered(late)
 
-    def _own_notice(self, kind: NoticeKind) -> Notice:
+    def _own_notice(self, kind: NoticeKind, read_state: ReadState | None = None) -> Notice:
         """A notice to this client alone."""
         retry_after = None
         if kind is NoticeKind.CLOSING:
@@ -329,6 +352,7 @@ class LiveStream:
             advice=self._parts.health.now.advice,
             reauthenticate_by=self._wish.viewer.expires_at,
             retry_after=retry_after,
+            read_state=read_state,
         )
 
 

@@ -8,12 +8,13 @@ from strawberry.types import Info
 
 from resolvers.activities import Activity
 from resolvers.database.feed import StoredActivities
-from resolvers.database.reads import ReadMarks
 from resolvers.dead_letters import Settlements
 from resolvers.events import Event, Unshowable
 from resolvers.feed import Feed
 from resolvers.identity import Scope, Viewer
 from resolvers.live import LiveFeed
+from resolvers.reading import Reading
+from resolvers.recent import Recent
 from resolvers.stream import LiveStream
 from resolvers.updates import Updates
 from schema import incidents
@@ -30,7 +31,8 @@ class Services:
 
     feed: Feed
     stored: StoredActivities
-    marks: ReadMarks
+    reading: Reading
+    recent: Recent
     settlements: Settlements
     updates: Updates
     live: LiveFeed

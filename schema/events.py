@@ -9,7 +9,7 @@ import strawberry
 
 from resolvers import events as domain
 from schema.enums import GapReason, GapRecovery, NoticeKind
-from schema.objects import Activity, TransportAdvice
+from schema.objects import Activity, ReadState, TransportAdvice
 from streams.cursor import Cursor
 from telemetry.advice import Advice
 
@@ -73,11 +73,32 @@ class GapHealed(FeedEvent):
         )
 
 
+@strawberry.type(
+    description="The viewer has read something, on this or another device. The highest readState.version counts."
+)
+class ReadStateChanged(FeedEvent):
+    activity_ids: list[strawberry.ID] = strawberry.field(
+        description="What was marked; empty after markAllRead, then fetch the feed again."
+    )
+    read_state: ReadState
+
+    @classmethod
+    def of(cls, event: domain.ReadChanged) -> Self:
+        return cls(
+            cursor=event.cursor,
+            activity_ids=[strawberry.ID(str(id_)) for id_ in event.change.ids],
+            read_state=ReadState.of(event.change.state),
+        )
+
+
 @strawberry.type(description="A message from the server about the stream itself.")
 class StreamNotice(FeedEvent):
     kind: NoticeKind
     head: Cursor = strawberry.field(description="Where the log ends.")
     at: datetime = strawberry.field(description="The server's clock.")
+    read_state: ReadState | None = strawberry.field(
+        description="With HELLO, where it is at hand; if not, or if the version is another than yours, fetch the feed."
+    )
     transport: TransportAdvice
     retry_after_seconds: int | None = strawberry.field(description="With CLOSING: when to connect again.")
     reauthenticate_by: datetime | None = strawberry.field(
@@ -91,6 +112,7 @@ class StreamNotice(FeedEvent):
             kind=event.kind,
             head=event.head,
             at=event.at,
+            read_state=None if event.read_state is None else ReadState.of(event.read_state),
             transport=TransportAdvice.of(event.advice),
             retry_after_seconds=None if event.retry_after is None else math.ceil(event.retry_after.total_seconds()),
             reauthenticate_by=event.reauthenticate_by,
@@ -106,6 +128,8 @@ def to_object(event: domain.Event) -> FeedEvent:
             return FeedGap.of(event)
         case domain.Healed():
             return GapHealed.of(event)
+        case domain.ReadChanged():
+            return ReadStateChanged.of(event)
         case domain.Notice():
             return StreamNotice.of(event)
 

@@ -77,7 +77,7 @@ class Mutation:
         if len(activity_ids) > MOST_IDS:
             raise InvalidInput(f"'activityIds' takes at most {MOST_IDS} IDs at a time, not {len(activity_ids)}.")
         ids = sorted({ActivityId(to_id(id_, of="activityIds")) for id_ in activity_ids})
-        marked, state = await context.services.marks.mark(user, ids)
+        marked, state = await context.services.reading.mark(user, ids)
         return MarkReadPayload(
             edges=[FeedEdge.of(FeedItem(activity, is_read=True), user=user) for activity in marked],
             read_state=ReadState.of(state),
@@ -89,7 +89,7 @@ class Mutation:
         head = (await context.services.log_of_record.head()).cursor
         if through > head:
             raise CursorFromTheFuture(f"'through' is beyond the end of the log, {head}. Use feed.head.")
-        state = await context.services.marks.mark_through(context.viewer.user, through)
+        state = await context.services.reading.mark_through(context.viewer.user, through)
         return MarkReadPayload(edges=[], read_state=ReadState.of(state))
 
     @strawberry.mutation(description="Publish an activity: it reaches every matching stream.")

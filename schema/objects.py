@@ -8,7 +8,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from resolvers import activities as domain
-from resolvers.database import reads
+from resolvers import events
 from resolvers.database.feed import FeedItem
 from resolvers.errors import InvalidInput
 from resolvers.feed import Page, page_cursor
@@ -166,7 +166,7 @@ class ReadState:
     version: int
 
     @classmethod
-    def of(cls, state: reads.ReadState) -> Self:
+    def of(cls, state: events.ReadState) -> Self:
         return cls(unread_count=state.unread_count, version=state.version)
 
 

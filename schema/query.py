@@ -51,7 +51,8 @@ class FeedUpdates:
     @strawberry.field
     async def read_state(self, info: Info[Context, None]) -> ReadState:
         context = allowed(info, Scope.READ)
-        return ReadState.of(await context.services.marks.state(context.viewer.user))
+        services = context.services
+        return ReadState.of(await services.reading.state(context.viewer.user, head=services.recent.window.high))
 
     @strawberry.field
     def transport(self, info: Info[Context, None]) -> TransportAdvice:

@@ -1,7 +1,7 @@
 """The schema put together."""
 
 from resolvers.errors import Refusal, Unavailable
-from schema.events import ActivityAdded, FeedGap, GapHealed, StreamNotice, everybodys
+from schema.events import ActivityAdded, FeedGap, GapHealed, ReadStateChanged, StreamNotice, everybodys
 from schema.executable import ExecutableSchema
 from schema.mutation import Mutation
 from schema.query import Query
@@ -25,7 +25,7 @@ def build_schema() -> ExecutableSchema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[ActivityAdded, FeedGap, GapHealed, StreamNotice],
+        types=[ActivityAdded, FeedGap, GapHealed, ReadStateChanged, StreamNotice],
         config=configuration(),
         explain=explain,
         share=everybodys,

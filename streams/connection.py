@@ -53,13 +53,13 @@ async def translated(doing: str) -> AsyncIterator[None]:
 class Script:
     """A Lua script of ours, sent by its hash, and whole when the server does not know it (yet, or after a restart).
 
-    Every script begins with what `common.lua` defines.
+    Every script begins with what the `common.lua` of its `folder` defines.
     """
 
-    def __init__(self, redis: "Redis", name: str) -> None:
+    def __init__(self, redis: "Redis", name: str, *, folder: Path = _LUA) -> None:
         self._redis = redis
         self._name = name
-        self._source = "".join((_LUA / f"{part}.lua").read_text(encoding="utf-8") for part in ("common", name))
+        self._source = "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("common", name))
         self._sha = redis.register_script(self._source).sha
 
     async def __call__(self, *, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:  # noqa: ANN401 - Lua's

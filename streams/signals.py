@@ -20,20 +20,23 @@ from streams.keys import Keys
 log = logging.getLogger("divisionbell.streams")
 
 BLOCK_MS = 1_000
+KEPT = 10_000
+"""Signals in the stream: a reader that falls further behind hears the rest."""
 
 
 class SignalKind(StrEnum):
-    """What happened. `detail` is the new epoch, nothing, the cursor, or the word of mail."""
+    """What happened. `detail` is the new epoch, nothing, the cursor, the word of mail, or what a user has read."""
 
     TAKEN_OVER = "taken_over"
     RELEASED = "released"
     ACKNOWLEDGED = "acknowledged"
     REDRIVEN = "redriven"
+    READ = "read"
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One message about the subscriber `name`, or about all of them for `*`."""
+    """One message about the subscriber `name` (of READ: the user), or about all of them for `*`."""
 
     kind: SignalKind
     name: str
@@ -48,6 +51,12 @@ class Signals:
         self._heard = heard
         self._key = Keys(shard).signals
         self._last: str | None = None
+
+    async def say(self, signal: Signal) -> None:
+        """Tell every process, this one too. Raises StreamsUnavailable."""
+        fields: Any = {"kind": signal.kind.value, "name": signal.name, "detail": signal.detail}
+        async with translated("sending a signal"):
+            await self._redis.xadd(self._key, fields, maxlen=KEPT, approximate=True)
 
     async def run(self) -> None:
         """Follow until cancelled. What is said while Redis is away is not heard."""

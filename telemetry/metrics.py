@@ -100,6 +100,37 @@ class Metrics:
             buckets=HTTP_BUCKETS_S,
             registry=self.registry,
         )
+        self.feed_served_total = Counter(
+            "feed_served_total", "Pages of the feed, by the path that answered.", ["source"], registry=self.registry
+        )
+        self.feed_passed_on_total = Counter(
+            "feed_passed_on_total",
+            "Times a path of the feed could not answer and the next was asked.",
+            ["source", "reason"],
+            registry=self.registry,
+        )
+        self.feed_window_activities = Gauge(
+            "feed_window_activities", "Activities in the memory of this process.", registry=self.registry
+        )
+        self.feed_view_age_seconds = Gauge(
+            "feed_view_age_seconds",
+            "Seconds since this process last refreshed the view of recent activities; 0 if it never did.",
+            registry=self.registry,
+        )
+        self.read_marks_warmed_total = Counter(
+            "read_marks_warmed_total", "Users whose bitmaps were filled from PostgreSQL.", registry=self.registry
+        )
+        self.read_marks_behind_total = Counter(
+            "read_marks_behind_total",
+            "Users whose bitmaps the sweep found to be behind PostgreSQL.",
+            registry=self.registry,
+        )
+        self.execution_cache_total = Counter(
+            "execution_cache_total",
+            "Look-ups in the caches of GraphQL execution.",
+            ["cache", "result"],
+            registry=self.registry,
+        )
         self.http_requests_total = Counter(
             "http_requests_total", "Requests answered.", ["method", "route", "status"], registry=self.registry
         )

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from resolvers.activities import Activity, ActivityFilter, ActivityId
 from resolvers.database.queries import Database, matching, select_activities, to_activity
-from resolvers.database.reads import count_unread, is_read_by, marks_of
+from resolvers.database.reads import count_unread, is_read_by, standing_of
 from resolvers.database.tables import activities, user_activity_reads
 from resolvers.errors import InvalidInput
 from streams.cursor import Cursor
@@ -26,6 +26,17 @@ class FeedItem:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for: up to `first` activities with log numbers below `before`."""
+
+    user: str
+    first: int
+    before: int | None
+    unread_only: bool
+    chosen: ActivityFilter
+
+
+@dataclass(frozen=True, slots=True)
 class FeedPage:
     """Items newest in the log first. `head` was read before them: a stream from there continues without a hole."""
 
@@ -41,28 +52,26 @@ class JoinedFeed:
     def __init__(self, *, database: Database) -> None:
         self._database = database
 
-    async def page(
-        self, *, user: str, first: int, before: int | None, unread_only: bool, chosen: ActivityFilter
-    ) -> FeedPage:
-        """Up to `first` items with log numbers below `before`. Raises Unavailable.
+    async def page(self, wanted: Wanted) -> FeedPage:
+        """The page. Raises Unavailable.
 
         The page and its count end at the head that was read first: what is sequenced meanwhile is for the next look.
         """
-        async with self._database.reading("feed_left_join") as connection:
-            marks = await marks_of(connection, user)
+        async with self._database.reading("feed_left_join", snapshot=True) as connection:
+            standing = await standing_of(connection, wanted.user)
             marked = user_activity_reads.c.activity_id.is_not(None)
-            is_read = sa.or_(marked, activities.c.n <= marks.through).label("is_read")
+            is_read = sa.or_(marked, activities.c.n <= standing.through).label("is_read")
             query = select_activities(
-                is_read, also=lambda joined: joined.outerjoin(user_activity_reads, is_read_by(user))
-            ).where(activities.c.n <= marks.head.n, *matching(chosen))
-            if before is not None:
-                query = query.where(activities.c.n < before)
-            if unread_only:
-                query = query.where(sa.not_(marked), activities.c.n > marks.through)
-            rows = (await connection.execute(query.order_by(activities.c.n.desc()).limit(first + 1))).all()
-            unread = await count_unread(connection, user, marks, chosen)
-        items = tuple(FeedItem(to_activity(row), row.is_read) for row in rows[:first])
-        return FeedPage(items, len(rows) > first, unread, marks.head.cursor)
+                is_read, also=lambda joined: joined.outerjoin(user_activity_reads, is_read_by(wanted.user))
+            ).where(activities.c.n <= standing.head.n, *matching(wanted.chosen))
+            if wanted.before is not None:
+                query = query.where(activities.c.n < wanted.before)
+            if wanted.unread_only:
+                query = query.where(sa.not_(marked), activities.c.n > standing.through)
+            rows = (await connection.execute(query.order_by(activities.c.n.desc()).limit(wanted.first + 1))).all()
+            unread = await count_unread(connection, wanted.user, standing, wanted.chosen)
+        items = tuple(FeedItem(to_activity(row), row.is_read) for row in rows[: wanted.first])
+        return FeedPage(items, len(rows) > wanted.first, unread, standing.head.cursor)
 
 
 class StoredActivities:

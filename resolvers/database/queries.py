@@ -71,16 +71,19 @@ class Database:
     def __init__(self, *, engine: AsyncEngine, metrics: Metrics) -> None:
         self._engine = engine
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._snapshots = engine.execution_options(isolation_level="REPEATABLE READ")
         self._metrics = metrics
 
     @asynccontextmanager
-    async def reading(self, query: str) -> AsyncIterator[AsyncConnection]:
+    async def reading(self, query: str, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
         """A connection for reads, each a transaction of its own: BEGIN and ROLLBACK would be two more round trips.
 
-        Raises Unavailable if PostgreSQL gives none, or fails, within its time limits.
+        With `snapshot`, all statements of the block see the database as it was at the first. Raises Unavailable if
+        PostgreSQL gives no connection, or fails, within its time limits.
         """
+        engine = self._snapshots if snapshot else self._reading
         with self._metrics.db_query_duration_seconds.labels(query=query).time():
-            async with translated(query), _in_time(), self._reading.connect() as connection:
+            async with translated(query), _in_time(), engine.connect() as connection:
                 yield connection
 
     @asynccontextmanager

@@ -94,7 +94,9 @@ user_read_through = sa.Table(
     sa.Column("user_id", sa.Text, primary_key=True),
     sa.Column("n", sa.BigInteger, nullable=False, server_default="0", comment="all up to this log number is read"),
     sa.Column("version", sa.BigInteger, nullable=False, server_default="0", comment="grows with every change of marks"),
+    sa.Column("above", sa.BigInteger, nullable=False, server_default="0", comment="marks of activities after n"),
     _instant("updated_at"),
+    sa.Index("ix_user_read_through_updated_at", "updated_at"),
 )
 
 dead_letters = sa.Table(

@@ -94,7 +94,7 @@ async def test_feed_shows_activities_with_the_viewers_marks(ask: Asking) -> None
     ) == (["Activity 0"], False, True)
     assert bobs["unreadCount"] == 3
     assert not {edge["id"] for edge in bobs["edges"]} & {edge["id"] for edge in first["edges"]}
-    assert first["servedBy"] == "LEFT_JOIN"
+    assert first["servedBy"] == "BITMAP"
 
 
 async def test_everything_can_be_marked_read(ask: Asking) -> None:

@@ -81,6 +81,7 @@ async def start_over(engine: AsyncEngine, redis: "Redis") -> None:
             )
         )
         await connection.execute(sa.text("UPDATE log_head SET cursor = 0, n = 0"))
+        await connection.execute(sa.text("REFRESH MATERIALIZED VIEW recent_activities"))
     await redis.flushdb()
 
 

@@ -12,15 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from resolvers.activities import EVERYTHING, ActivityFilter, ActivityId, ActivityType, BillId, MpId
 from resolvers.database.engine import connect, driver_url
-from resolvers.database.feed import JoinedFeed, StoredActivities
+from resolvers.database.feed import StoredActivities
 from resolvers.database.log import PostgresLog
 from resolvers.database.queries import Database
-from resolvers.database.reads import ReadMarks, ReadState
+from resolvers.database.reads import ReadMarks
 from resolvers.errors import CursorRefused, InvalidInput, Unavailable
+from resolvers.events import ReadState
 from resolvers.feed import Feed, Page, page_cursor, read_page_cursor
 from resolvers.publishing import publish_activity
 from streams.cursor import START, Cursor
 from telemetry.metrics import Metrics
+from tests.support.feeding import Feeding
 from tests.support.parliament import insert_activities, insert_bill, insert_mp
 from tests.support.running import assign_all, start_over
 
@@ -40,9 +42,9 @@ def marks(reading: Database) -> ReadMarks:
 
 
 @pytest.fixture
-def feed(reading: Database) -> Feed:
-    """The feed."""
-    return Feed(joined=JoinedFeed(database=reading))
+def feed(database: AsyncEngine, redis: Redis) -> Feed:
+    """The feed of a process whose window is empty: everything comes from PostgreSQL."""
+    return Feeding(database, redis).feed
 
 
 async def page(
@@ -66,14 +68,16 @@ async def test_marking_again_changes_nothing(
     [waiting] = await insert_activities(database, 1)
 
     for _ in range(2):
-        found, state = await marks.mark("ada", [*ids[:2], ActivityId(waiting), ActivityId(999_999)])
-        assert (ids[:2][::-1], ReadState(1, 1)) == ([activity.id for activity in found], state)
-    assert ReadState(3, 0) == await marks.state("bob")
+        found, standing = await marks.mark("ada", [*ids[:2], ActivityId(waiting), ActivityId(999_999)])
+        assert (ids[:2][::-1], ReadState(1, 1)) == ([activity.id for activity in found], standing.state)
+    assert ReadState(3, 0) == (await marks.standing("bob")).state
 
 
 async def test_marking_nothing_is_no_error(marks: ReadMarks) -> None:
     """An empty list marks nothing and tells the state."""
-    assert ([], ReadState(0, 0)) == await marks.mark("ada", [])
+    found, standing = await marks.mark("ada", [])
+
+    assert ([], ReadState(0, 0)) == (found, standing.state)
 
 
 async def test_devices_that_mark_at_once_do_not_deadlock(
@@ -85,7 +89,7 @@ async def test_devices_that_mark_at_once_do_not_deadlock(
 
     await asyncio.gather(*(marks.mark("ada", ids[:: 1 if k % 2 else -1]) for k in range(6)))
 
-    assert (await marks.state("ada")).unread_count == 0
+    assert (await marks.standing("ada")).state.unread_count == 0
 
 
 async def test_everything_up_to_a_cursor_is_read(
@@ -96,8 +100,8 @@ async def test_everything_up_to_a_cursor_is_read(
     await assign_all(log_of_record)
     cursors = [entry.cursor for entry in await log_of_record.after(START, 10)]
 
-    assert ReadState(2, 1) == await marks.mark_through("ada", cursors[2])
-    assert ReadState(2, 1) == await marks.mark_through("ada", cursors[0])
+    assert ReadState(2, 1) == (await marks.mark_through("ada", cursors[2])).state
+    assert ReadState(2, 1) == (await marks.mark_through("ada", cursors[0])).state
 
     assert [item.is_read for item in (await page(feed)).items] == [False, False, True, True, True]
     assert len((await page(feed, unread=True)).items) == 2
@@ -116,7 +120,7 @@ async def test_counts_and_pages_agree_with_a_simple_model(
     await start_over(database, redis)
     reading = Database(engine=database, metrics=Metrics())
     log_of_record, marks = PostgresLog(database=reading), ReadMarks(database=reading)
-    feed = Feed(joined=JoinedFeed(database=reading))
+    feed = Feeding(database, redis).feed
     log: list[tuple[ActivityId, str, Cursor]] = []
     read: set[ActivityId] = set()
     for step in ["insert", *steps]:
@@ -259,7 +263,7 @@ async def test_database_that_is_away_is_unavailable(metrics: Metrics) -> None:
     engine = connect("postgresql://nobody@127.0.0.1:9/none")
 
     with pytest.raises(Unavailable, match="Try again"):
-        await ReadMarks(database=Database(engine=engine, metrics=metrics)).state("ada")
+        await ReadMarks(database=Database(engine=engine, metrics=metrics)).standing("ada")
     await engine.dispose()
 
 
