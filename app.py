@@ -342,7 +342,7 @@ def build(
         per_user=settings.max_streams_per_user,
         per_second=settings.max_connects_per_second,
     )
-    view = _view(floor, tokens=tokens, streams=streams, explorer=explorer, admission=admission)
+    view = _view(floor, tokens=tokens, streams=streams, explorer=explorer, admission=admission, metrics=metrics)
     pages = Starlette(routes=[*explorer.routes(), *probes(readiness=readiness, registry=shown)], lifespan=lifespan)
     app = HttpMetrics(FrontDoor(view, pages), metrics=metrics)
 
@@ -398,7 +398,13 @@ def work(
 
 
 def _view(
-    floor: Floor, *, tokens: Tokens, streams: OpenStreams, explorer: Explorer, admission: Admission
+    floor: Floor,
+    *,
+    tokens: Tokens,
+    streams: OpenStreams,
+    explorer: Explorer,
+    admission: Admission,
+    metrics: Metrics,
 ) -> GraphQLView[Viewer, Context]:
     async def authenticate(request: Request) -> Viewer:
         try:
@@ -421,7 +427,7 @@ def _view(
         return {"data": {"activityAdded": closing_notice(floor.health.now.advice, refusal.retry_after)}}
 
     return GraphQLView(
-        build_schema(),
+        build_schema(metrics),
         authenticate=authenticate,
         make_context=make_context,
         explorer=explorer.page,

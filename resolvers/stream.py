@@ -45,7 +45,7 @@ COME_BACK_WITHIN = 5.0
 class StreamParts:
     """What all streams of a process work with.
 
-    `read_state` is told with HELLO, if it is at hand. `longest`: how long one may be open, less up to a fifth at random.
+    `read_state` is told with HELLO, if it is at hand. `longest`: how long one may be open, less up to a fifth.
     """
 
     shared: Shared[Activity]

@@ -27,10 +27,12 @@ from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from schema import incidents
+from schema.memo import Known, Memo, MemoisingExecution, check_memoised
 from schema.refusals import Explain, StreamEnded, explain_expected
 from schema.rendering import FrameCache, ProcessErrors, Rendering, ShareKey, shared_variables, variables_key
 from schema.requests import Operation
 from schema.results import underlying
+from telemetry.metrics import Metrics
 
 log = logging.getLogger("divisionbell.schema")
 
@@ -80,13 +82,18 @@ class ExecutableSchema(strawberry.Schema):
         share: ShareKey = lambda _: None,
         max_tokens: int = 10_000,
         documents: int = 512,
+        metrics: Metrics | None = None,
         **kwargs: Any,  # noqa: ANN401 - handed on
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.memo = Memo(check_memoised(self._schema), metrics=metrics)
+        self.execution_context_class = type("Execution", (MemoisingExecution,), {"memo": self.memo})
+        self._valid = Known(most=documents)
+        self._metrics = metrics
         self.explain = explain
         self.frames = FrameCache()
         self._share = share
-        self._valid: dict[tuple[str, str | None], None] = {}
+        self._checked: dict[tuple[str, str | None], None] = {}
         self._shared_variables: dict[tuple[str, str | None], list[str]] = {}
         self._renderings: dict[tuple[str, str | None, bytes], Rendering] = {}
         self._max_tokens = max_tokens
@@ -94,7 +101,12 @@ class ExecutableSchema(strawberry.Schema):
 
     def document(self, query: str) -> DocumentNode:
         """The parsed document. Raises GraphQLError for one that cannot be parsed."""
-        return self._cached_document(query) if len(query) <= CACHEABLE else self._parse(query)
+        if len(query) > CACHEABLE:
+            return self._parse(query)
+        hits = self._cached_document.cache_info().hits
+        document = self._cached_document(query)
+        self._count("document", hit=self._cached_document.cache_info().hits > hits)
+        return document
 
     def operation_type(self, query: str, name: str | None) -> OperationType | None:
         """What kind of operation would run; None when there is none, and executing it tells why."""
@@ -115,7 +127,12 @@ class ExecutableSchema(strawberry.Schema):
         if get_operation_ast(context.graphql_document, wanted) is None:
             unknown = GraphQLError(_which_operation(wanted))
             return _refused(context, [unknown], BAD_USER_INPUT)
+        if known := context.query in self._valid:
+            context.pre_execution_errors = []  # what Strawberry takes for "validated before"
+        self._count("validation", hit=known)
         refused = await super()._prepare_operation_async(context, extensions_runner)
+        if refused is None and context.query and len(context.query) <= CACHEABLE:
+            self._valid.add(context.query)
         if refused is not None:
             for mistake in refused.errors or ():
                 mistake.extensions = {"code": VALIDATION_FAILED}
@@ -184,7 +201,7 @@ class ExecutableSchema(strawberry.Schema):
     async def _check_subscription(self, operation: Operation, context: object) -> PreExecutionError | None:
         """Parse and validate; what has passed once passes again: 1.2 ms for the first of 100,000 equal documents."""
         key = operation.query, operation.name
-        if key in self._valid:
+        if key in self._checked:
             return None
         prepared = self._create_execution_context(
             operation.query, (OperationType.SUBSCRIPTION,), operation.variables, context, None, operation.name
@@ -193,7 +210,7 @@ class ExecutableSchema(strawberry.Schema):
         if refused is not None:
             self.process_errors(refused.errors or [], prepared)
         elif len(operation.query) <= CACHEABLE:
-            _keep(self._valid, key, None)
+            _keep(self._checked, key, None)
         return refused
 
     def _failed_early(self, errors: list[GraphQLError], operation: Operation) -> PreExecutionError:
@@ -223,6 +240,10 @@ class ExecutableSchema(strawberry.Schema):
             )
             _keep(self._renderings, key, rendering)
         return rendering
+
+    def _count(self, cache: str, *, hit: bool) -> None:
+        if self._metrics is not None:
+            self._metrics.execution_cache_total.labels(cache=cache, result="hit" if hit else "miss").inc()
 
     def _parse(self, query: str) -> DocumentNode:
         return parse(query, max_lexical_tokens=self._max_tokens)

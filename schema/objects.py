@@ -13,6 +13,7 @@ from resolvers.database.feed import FeedItem
 from resolvers.errors import InvalidInput
 from resolvers.feed import Page, page_cursor
 from schema.enums import ActivityType, FeedSource, Transport
+from schema.memo import memoised
 from streams.cursor import Cursor
 from telemetry import health
 from telemetry.advice import Advice
@@ -20,29 +21,34 @@ from telemetry.advice import Advice
 MOST_IDS = 500
 
 
+@memoised(lambda mp: (mp.id, mp.version))
 @strawberry.type(name="MP", description="A member of parliament.")
 class Mp:
     id: strawberry.ID
     name: str
     party: str | None
     riding: str | None = strawberry.field(description="The constituency the member sits for.")
+    version: strawberry.Private[int]
 
     @classmethod
     def of(cls, mp: domain.Mp) -> Self:
-        return cls(id=strawberry.ID(str(mp.id)), name=mp.name, party=mp.party, riding=mp.riding)
+        return cls(id=strawberry.ID(str(mp.id)), name=mp.name, party=mp.party, riding=mp.riding, version=mp.version)
 
 
+@memoised(lambda bill: (bill.id, bill.version))
 @strawberry.type(description="A bill before parliament.")
 class Bill:
     id: strawberry.ID
     number: str = strawberry.field(description="As parliament writes it: C-332.")
     title: str
+    version: strawberry.Private[int]
 
     @classmethod
     def of(cls, bill: domain.Bill) -> Self:
-        return cls(id=strawberry.ID(str(bill.id)), number=bill.number, title=bill.title)
+        return cls(id=strawberry.ID(str(bill.id)), number=bill.number, title=bill.title, version=bill.version)
 
 
+@memoised(lambda activity: activity.version)
 @strawberry.type(description="One thing an MP or a bill did. Never changes. Says nothing about who looks at it.")
 class Activity:
     id: strawberry.ID
@@ -55,6 +61,7 @@ class Activity:
     metadata: JSON = strawberry.field(description="What the source says beside; an object.")
     mp: Mp | None
     bill: Bill | None
+    version: strawberry.Private[tuple[int, int, int] | None]
 
     @classmethod
     def of(cls, activity: domain.Activity) -> Self:
@@ -69,7 +76,16 @@ class Activity:
             metadata=JSON(dict(activity.metadata)),
             mp=Mp.of(activity.mp) if activity.mp else None,
             bill=Bill.of(activity.bill) if activity.bill else None,
+            version=_version(activity),
         )
+
+
+def _version(activity: domain.Activity) -> tuple[int, int, int] | None:
+    """What tells all states of all activities apart; None while it is not in the log and may change."""
+    if not activity.n:
+        return None
+    mp, bill = activity.mp, activity.bill
+    return (activity.id, mp.version if mp else 0, bill.version if bill else 0)
 
 
 @strawberry.input(description="Which activities: of one of the types, by one of the MPs, on one of the bills.")

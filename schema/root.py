@@ -8,6 +8,7 @@ from schema.query import Query
 from schema.refusals import ExpectedError
 from schema.scalars import configuration
 from schema.subscription import Subscription
+from telemetry.metrics import Metrics
 
 
 def explain(error: BaseException) -> ExpectedError | None:
@@ -19,7 +20,7 @@ def explain(error: BaseException) -> ExpectedError | None:
     return None
 
 
-def build_schema() -> ExecutableSchema:
+def build_schema(metrics: Metrics | None = None) -> ExecutableSchema:
     """The GraphQL schema; `schema.graphql` beside this file is its printed form."""
     return ExecutableSchema(
         query=Query,
@@ -29,4 +30,5 @@ def build_schema() -> ExecutableSchema:
         config=configuration(),
         explain=explain,
         share=everybodys,
+        metrics=metrics,
     )
