@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -115,28 +115,31 @@ class Feed:
         low, high, head = window.low, window.high, self._recent.head
         if not window:
             return Reason.EMPTY
-        older = (activity for activity in window.older(wanted.before) if wanted.chosen.matches(activity))
-        # Which are unread is known only afterwards: then all that match are candidates.
-        candidates = list(older if wanted.unread_only else islice(older, wanted.first + 1))
-        if not fills(len(candidates), first=wanted.first, low=low):
+        top = high if wanted.before is None else min(wanted.before - 1, high)
+        if top < low and low > 1:
             return Reason.TOO_OLD
-        newest, oldest = (candidates[0].n, candidates[-1].n) if candidates else (high, high)
-        seen = await self._reading.look(wanted.user, low=oldest, high=newest, head=high)
+        shown = [] if wanted.unread_only else list(islice(self._matching(wanted, top), wanted.first + 1))
+        if not wanted.unread_only and not fills(len(shown), first=wanted.first, low=low):
+            return Reason.TOO_OLD
+        # Which are unread is known only afterwards: then the marks of all the window are asked for, 625 bytes of 5,000.
+        reach = low if wanted.unread_only else shown[-1].n if shown else top
+        seen = await self._reading.look(wanted.user, low=max(min(reach, top), 1), high=max(top, 1), head=high)
         if seen is None:
             return Reason.REDIS
-        items = [FeedItem(activity, seen.is_read(activity.n)) for activity in candidates]
         if wanted.unread_only:
-            items = [item for item in items if not item.is_read]
-            if not fills(len(items), first=wanted.first, low=low):
+            unread = (activity for activity in self._matching(wanted, top) if not seen.is_read(activity.n))
+            shown = list(islice(unread, wanted.first + 1))
+            if not fills(len(shown), first=wanted.first, low=window.low):
                 return Reason.TOO_OLD
-        unread = seen.unread
+        items = tuple(FeedItem(activity, seen.is_read(activity.n)) for activity in shown[: wanted.first])
+        count = seen.unread
         if wanted.chosen != EVERYTHING:
-            unread = await self._reading.unread(wanted.user, wanted.chosen)
-        return _page(items, wanted.first, unread, head)
+            count = await self._reading.unread(wanted.user, wanted.chosen)
+        return FeedPage(items, len(shown) > wanted.first, count, head)
+
+    def _matching(self, wanted: Wanted, top: int) -> Iterator[Activity]:
+        older = self._recent.window.older(top + 1)
+        return older if wanted.chosen == EVERYTHING else filter(wanted.chosen.matches, older)
 
     def _passed_on(self, source: FeedSource, reason: Reason) -> None:
         self._metrics.feed_passed_on_total.labels(source=source.value, reason=reason.value).inc()
-
-
-def _page(items: Sequence[FeedItem], first: int, unread: int, head: Cursor) -> FeedPage:
-    return FeedPage(tuple(items[:first]), len(items) > first, unread, head)

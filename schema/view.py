@@ -15,6 +15,7 @@ from strawberry.types.graphql import OperationType
 
 from schema import incidents, sse
 from schema.accept import EVENT_STREAM, GRAPHQL_JSON, HTML, JSON, RESPONSES, preferred
+from schema.conditional import revalidated
 from schema.executable import ExecutableSchema
 from schema.refusals import HttpRefusal
 from schema.requests import Operation, read_operation
@@ -111,7 +112,8 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         if media_type == EVENT_STREAM:
             return await self._single_result(operation, context)
         result = await self._execute(operation, context)
-        return _json(to_payload(result), http_status(result, media_type), media_type)
+        answer = _json(to_payload(result), http_status(result, media_type), media_type)
+        return revalidated(request, answer) if request.method == "GET" and not result.errors else answer
 
     async def _execute(self, operation: Operation, context: ContextT) -> ExecutionResult:
         return await self.schema.execute(

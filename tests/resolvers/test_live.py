@@ -9,7 +9,7 @@ import pytest
 from app import Floor
 from resolvers.activities import EVERYTHING, ActivityFilter, ActivityType
 from resolvers.errors import InvalidInput, Unavailable
-from resolvers.events import Added, Event, Gap, GapReason, Notice, NoticeKind
+from resolvers.events import Added, Event, Gap, GapReason, Notice, NoticeKind, ReadChange, ReadChanged, ReadState
 from streams.cursor import START, Cursor
 from streams.steps import Closed
 from tests.support.composed import composed, publish, viewer
@@ -201,3 +201,46 @@ async def test_cursor_that_another_process_has_already_is_no_gap(floor: Floor, m
 
     assert not page.events
     assert page.cursor == head
+
+
+async def test_open_streams_of_a_user_hear_what_was_read(floor: Floor) -> None:
+    """Marks made anywhere reach all devices of the user in the order of their versions, and nobody else's."""
+    await publish(floor, 3)
+    reading = floor.services.reading
+    ids = [activity.id for activity in floor.services.recent.window.older(None)]
+    await reading.state("ada", head=3)
+    async with stream(floor) as phone, stream(floor) as tablet, stream(floor, user="bob") as bobs:
+        hello = await next_of(phone, Notice)
+        await next_of(tablet, Notice)
+        await next_of(bobs, Notice)
+
+        await reading.mark("ada", ids[:2])
+        await reading.mark_through("ada", floor.tail.head)
+
+        for device in (phone, tablet):
+            changes = [await next_of(device, ReadChanged) for _ in range(2)]
+            assert [ReadChange(tuple(ids[:2]), ReadState(1, 1)), ReadChange((), ReadState(0, 2))] == [
+                event.change for event in changes if isinstance(event, ReadChanged)
+            ]
+        await reading.mark("bob", ids[:1])
+        own = await next_of(bobs, ReadChanged)
+        assert isinstance(own, ReadChanged)
+        assert own.change.ids == (ids[0],)
+    assert isinstance(hello, Notice)
+    assert hello.read_state == ReadState(3, 0)
+
+
+async def test_own_streams_hear_what_was_read_while_redis_is_away(database_url: str) -> None:
+    """The hint goes by Redis; without it, at least the streams of the same process are told."""
+    async with composed(database_url, "redis://127.0.0.1:9/0") as floor:
+        await publish(floor, 1)
+        [activity] = floor.services.recent.window.older(None)
+        async with stream(floor, since=START) as events:
+            hello = await next_of(events, Notice)
+            await floor.services.reading.mark("ada", [activity.id])
+            change = await next_of(events, ReadChanged)
+
+    assert isinstance(change, ReadChanged)
+    assert change.change == ReadChange((activity.id,), ReadState(0, 1))
+    assert isinstance(hello, Notice)
+    assert hello.read_state is None

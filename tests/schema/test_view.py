@@ -384,7 +384,20 @@ async def test_browser_gets_the_explorer_and_a_query_by_get_its_answer(running: 
     assert page.text == "the explorer"
     assert answer.json() == {"data": {"hello": "hello world"}}
     assert answer.headers["vary"] == "Accept, Authorization"
-    assert answer.headers["cache-control"] == "private, no-store"
+    assert answer.headers["cache-control"] == "private, no-cache"
+
+
+async def test_poll_that_found_nothing_new_has_no_body(running: Running) -> None:
+    """By GET, a whole answer has a tag; one with errors, or by POST, is not to be kept."""
+    query = {"query": "{ hello }"}
+    first = await running.http.get("/graphql", params=query)
+    again = await running.http.get("/graphql", params=query, headers={"If-None-Match": first.headers["etag"]})
+    fault = await running.http.get("/graphql", params={"query": "{ fault }"})
+
+    assert (again.status_code, again.content) == (304, b"")
+    for answer in (fault, await running.post("{ hello }")):
+        assert "etag" not in answer.headers
+        assert answer.headers["cache-control"] == "private, no-store"
 
 
 async def test_fault_of_ours_is_masked_and_can_be_found(running: Running, caplog: pytest.LogCaptureFixture) -> None:
