@@ -24,6 +24,8 @@ from resolvers.embedded import start_postgres, start_valkey
 from streams.connection import connect as connect_redis
 from tests.benchmarks.feed.dataset import fill
 from tests.benchmarks.feed.measuring import Figure, Poster, load
+from tests.benchmarks.feed.postgraphile import FEED as POSTGRAPHILES
+from tests.benchmarks.feed.postgraphile import postgraphile
 from tests.benchmarks.feed.stock import ORDER, USUAL
 from tests.support.directories import reachable_directory
 from tests.support.feeding import Feeding
@@ -124,16 +126,14 @@ async def stock(database_url: str, port: int) -> AsyncIterator[str]:
         await process.wait()
 
 
-async def over_http(urls: tuple[str, str], users: int, seconds: float, rounds: int) -> dict[str, list[Figure]]:
+async def over_http(urls: tuple[str, str], arguments: argparse.Namespace) -> dict[str, list[Figure]]:
     """Pages of 20 and marks of 20, one server process each."""
+    users: int = arguments.users
     async with AsyncExitStack() as stack:
         ours = await ServerProcess("serve", environment={"DATABASE_URL": urls[0], "REDIS_URL": urls[1]}).start()
         stack.push_async_callback(ours.stop)
         peer = await stack.enter_async_context(stock(urls[0], 18_765))
         us, them = Poster(f"{ours.url}/graphql"), Poster(peer)
-        for poster in (us, them):
-            await poster.connect(AT_ONCE)
-            stack.callback(poster.close)
         bearers = [{"Authorization": f"Bearer {token(f'user{k}')}"} for k in range(users)]
         feeds = [us.request(orjson.dumps({"query": OURS}), bearer) for bearer in bearers]
         peers = [them.request(orjson.dumps({"query": STOCKS}), {"X-User": f"user{k}"}) for k in range(users)]
@@ -149,13 +149,26 @@ async def over_http(urls: tuple[str, str], users: int, seconds: float, rounds: i
             body = orjson.dumps({"query": MARK, "variables": {"ids": ids}})
             assert b'"version"' in await us.post(us.request(body, bearers[k % users]))
 
-        rows = {"Division Bell": feed, "stock Strawberry": peer_feed, "markRead of 20": mark}
+        rows = {"Division Bell": (us, feed), "stock Strawberry": (them, peer_feed), "markRead of 20": (us, mark)}
+        if arguments.postgraphile:
+            node = Poster(await stack.enter_async_context(postgraphile(arguments.postgraphile, urls[0], 18_766)))
+            asked = [{"query": POSTGRAPHILES, "variables": {"user": f"user{k}"}} for k in range(users)]
+            nodes = [node.request(orjson.dumps(body), {}) for body in asked]
+
+            async def node_feed(k: int) -> None:
+                answer = await node.post(nodes[k % users])
+                assert b'"createdAt"' in answer, answer
+
+            rows["PostGraphile 5"] = (node, node_feed)
         figures: dict[str, list[Figure]] = {name: [] for name in rows}
-        for name in ("Division Bell", "stock Strawberry"):
-            await load(rows[name], at_once=AT_ONCE, seconds=1)
-        for _ in range(rounds):
-            for name, row in rows.items():
-                figures[name].append(await load(row, at_once=AT_ONCE, seconds=seconds))
+        for turn in range(1 + arguments.rounds):
+            for name, (poster, row) in rows.items():
+                # Anew each time: servers close connections that wait for their next turn.
+                await poster.connect(AT_ONCE)
+                figure = await load(row, at_once=AT_ONCE, seconds=arguments.seconds if turn else 1)
+                poster.close()
+                if turn:
+                    figures[name].append(figure)
         return figures
 
 
@@ -192,6 +205,8 @@ def report(rows: dict[str, list[Figure]], bytes_of_user: float, arguments: argpa
         "HTTP requests a second against stock Strawberry": rate["Division Bell"] / rate["stock Strawberry"],
         "flat bitmap of 1,000,000 IDs against the memory of a user": FLAT / bytes_of_user,
     }
+    if "PostGraphile 5" in rate:
+        ratios["HTTP requests a second against PostGraphile 5"] = rate["Division Bell"] / rate["PostGraphile 5"]
     lines += ["", f"Memory of a user in Redis: {bytes_of_user:,.0f} bytes.", "", "| ratio | times |", "|---|---|"]
     lines += [f"| {name} | {ratio:.1f} |" for name, ratio in ratios.items()]
     Console().print(table)
@@ -208,7 +223,7 @@ async def run(arguments: argparse.Namespace, urls: tuple[str, str]) -> str:
     await engine.dispose()
     rows = await resolvers(urls, arguments.users, arguments.seconds, arguments.rounds)
     bytes_of_user = await memory(urls[1], arguments.users)
-    rows |= await over_http(urls, arguments.users, arguments.seconds, arguments.rounds)
+    rows |= await over_http(urls, arguments)
     return report(rows, bytes_of_user, arguments)
 
 
@@ -220,6 +235,7 @@ def main() -> None:
     parser.add_argument("--reads", type=int, default=5_000)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--postgraphile", type=Path, help="a folder in which npm has installed postgraphile@5")
     arguments = parser.parse_args()
     with (
         reachable_directory() as directory,

@@ -10,10 +10,10 @@ from pathlib import Path
 from resolvers.database.engine import driver_url
 
 FEED = """query ($user: String!) {
-  allActivities(first: 20, orderBy: [CREATED_AT_DESC, ID_DESC]) { nodes {
-    ID type title summary url occurredAt createdAt
-    mpByMpId { ID name party riding } billByBillId { ID number title }
-    userActivityReadsByActivityId(condition: {userId: $user}, first: 1) { nodes { userId } }
+  allActivities(first: 20, orderBy: [CREATED_AT_DESC, ROW_ID_DESC]) { nodes {
+    rowId type title summary url occurredAt createdAt
+    mpByMpId { rowId name party riding } billByBillId { rowId number title }
+    userActivityReadsByActivityId(condition: {userId: $user}) { totalCount }
   } }
 }"""
 
@@ -41,5 +41,6 @@ async def postgraphile(folder: Path, database_url: str, port: int) -> AsyncItera
         yield f"http://127.0.0.1:{port}/graphql"
     finally:
         if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
+            # It waits for connections that are kept alive; all it has is this run's.
+            os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
