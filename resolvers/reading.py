@@ -86,7 +86,7 @@ class Reading:
     async def mark(self, user: str, ids: Sequence[ActivityId]) -> tuple[list[Activity], ReadState]:
         """As `ReadMarks.mark`; the user's open streams hear of it."""
         found, standing = await self._marks.mark(user, ids)
-        if found:
+        if standing.changed:
             await self._follow(user, [activity.n for activity in found], standing)
             await self._told(user, ReadChange(tuple(activity.id for activity in found), standing.state))
         return found, standing.state
@@ -94,8 +94,9 @@ class Reading:
     async def mark_through(self, user: str, cursor: Cursor) -> ReadState:
         """As `ReadMarks.mark_through`; the user's open streams hear of it."""
         standing = await self._marks.mark_through(user, cursor)
-        await self._follow(user, [], standing)
-        await self._told(user, ReadChange((), standing.state))
+        if standing.changed:
+            await self._follow(user, [], standing)
+            await self._told(user, ReadChange((), standing.state))
         return standing.state
 
     async def _follow(self, user: str, numbers: Sequence[int], standing: Standing) -> None:

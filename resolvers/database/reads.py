@@ -1,7 +1,7 @@
 """Read marks in PostgreSQL: who has read what, and how many are left."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -24,10 +24,15 @@ BATCH = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The head of the log and a user's marks, as one statement saw them."""
+    """The head of the log and a user's marks, as one statement saw them.
+
+    `changed` if the version is the work of the transaction that read it. If not, somebody else may still be on the way
+    to Redis with the marks of that version.
+    """
 
     head: Head
     marks: Marks
+    changed: bool = False
 
     @property
     def through(self) -> int:
@@ -138,11 +143,13 @@ class ReadMarks:
         async with self._database.writing("mark_read") as connection:
             query = select_activities().where(activities.c.id.in_(ids), activities.c.n.is_not(None))
             found = [to_activity(row) for row in await connection.execute(query.order_by(activities.c.n.desc()))]
+            changed = False
             if found:
                 # In one order for everybody: two devices marking the same activities must not deadlock.
                 rows = [{"user_id": user, "activity_id": id_} for id_ in sorted(activity.id for activity in found)]
-                await connection.execute(insert(user_activity_reads).values(rows).on_conflict_do_nothing())
-            return found, await standing_of(connection, user)
+                new = insert(user_activity_reads).values(rows).on_conflict_do_nothing().returning(sa.literal(1))
+                changed = bool((await connection.execute(new)).all())
+            return found, replace(await standing_of(connection, user), changed=changed)
 
     async def mark_through(self, user: str, cursor: Cursor) -> Standing:
         """Mark everything up to and with `cursor` as read. Raises Unavailable; then nothing was marked."""
@@ -164,4 +171,4 @@ class ReadMarks:
                     "updated_at": sa.func.clock_timestamp(),
                 }
                 await connection.execute(sa.update(user_read_through).where(mine).values(change))
-            return await standing_of(connection, user)
+            return replace(await standing_of(connection, user), changed=n > through)

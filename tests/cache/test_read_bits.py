@@ -101,8 +101,9 @@ class History:
         chosen = self._chosen(numbers)
         found, first = await self.feeding.marks.mark("ada", chosen[:1])
         more, second = await self.feeding.marks.mark("ada", chosen[1:])
-        await self.feeding.bits.mark("ada", [activity.n for activity in more], second.marks)
-        await self.feeding.bits.mark("ada", [activity.n for activity in found], first.marks)
+        for marked, standing in ((more, second), (found, first)):
+            if standing.changed:
+                await self.feeding.bits.mark("ada", [activity.n for activity in marked], standing.marks)
 
     async def look(self, _: set[int]) -> None:
         """What is shown is never more than what was read, and all of it while nothing was lost."""
@@ -183,6 +184,19 @@ async def test_marks_older_than_the_fence_are_refused(database: AsyncEngine, fee
 
     assert not await feeding.bits.warm("ada", old)
     assert await read_here(feeding, 2) == {1}
+
+
+async def test_mark_that_changed_nothing_does_not_speak_for_a_version(database: AsyncEngine, feeding: Feeding) -> None:
+    """A device that marks again what another is still on the way with must not promise that device's other marks."""
+    ids = [ActivityId(id_) for id_ in await insert_activities(database, 2)]
+    await assign_all(feeding.log)
+    await read_here(feeding, 2)
+    found, slow = await feeding.marks.mark("ada", ids)
+
+    await feeding.reading.mark("ada", ids[:1])
+    await feeding.bits.mark("ada", [activity.n for activity in found], slow.marks)
+
+    assert await read_here(feeding, 2) == {1, 2}
 
 
 async def test_concurrent_devices_and_warms_agree(database: AsyncEngine, feeding: Feeding, redis: Redis) -> None:
