@@ -1,6 +1,6 @@
 """Completed values of objects that never change, kept from one query to the next.
 
-Sound by construction (ADR 13): a type is marked with `memoised`, and `check_memoised` refuses a schema in which
+Sound by construction (ADR 15): a type is marked with `memoised`, and `check_memoised` refuses a schema in which
 anything below a marked type could look at a viewer, an argument or the clock. A selection with a variable or a
 directive in it is never kept, nor is a value whose completion had an error.
 """
