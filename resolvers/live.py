@@ -51,10 +51,12 @@ class LiveFeed:
         acceptance: Acceptance | None = None,
         outlet: Outlet | None = None,
         confirmation: Confirmation = Confirmation.SOCKET,
+        read_state: bool = True,
     ) -> LiveStream:
         """Open a stream after `since`, or where `device` left off, or at the head. Its owner calls `leave`.
 
         `acceptance`, or `outlet`, tells what the client's side has taken; without, what is asked past counts as taken.
+        Without `read_state`, HELLO does not tell it, which saves a question to Redis.
         Raises InvalidInput for a device ID that is none, or is missing where the client confirms, and Unavailable when
         a position is needed and Redis is away.
         """
@@ -67,7 +69,7 @@ class LiveFeed:
         start = start or Start(self._shared.tail.head)
         stream = LiveStream(
             parts=self._parts,
-            wish=Wish(viewer, chosen, confirmation, start.cursor if since is not None else None),
+            wish=Wish(viewer, chosen, confirmation, start.cursor if since is not None else None, read_state),
             start=start.cursor,
             first=(start.gap,) if start.gap else (),
             opened=opened,

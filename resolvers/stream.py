@@ -60,12 +60,13 @@ class StreamParts:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a client asked for. `since`: its own cursor, if it brought one."""
+    """What a client asked for. `since`: its own cursor, if it brought one. `read_state`: whether HELLO is to tell it."""
 
     viewer: Viewer
     chosen: ActivityFilter
     confirmation: Confirmation
     since: Cursor | None
+    read_state: bool = True
 
 
 class LiveStream:
@@ -279,7 +280,8 @@ class LiveStream:
         if not self._greeted:
             self._greeted = True
             # Read when the stream can already be told of changes: one that comes in between is told twice, not never.
-            yield self._own_notice(NoticeKind.HELLO, await self._parts.read_state(self.user))
+            state = await self._parts.read_state(self.user) if self._wish.read_state else None
+            yield self._own_notice(NoticeKind.HELLO, state)
             for gap in self._first:
                 yield gap
         async for step in consumer:

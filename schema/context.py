@@ -74,8 +74,8 @@ class ForEverybody:
 class Context:
     """One operation's viewer and services.
 
-    `stream_cursor` becomes the SSE `id:` of the event yielded next; `wire` is the connection of a subscription, and
-    `stream` what it yields from.
+    `stream_cursor` becomes the SSE `id:` of the event yielded next; `wire` is the connection of a subscription,
+    `document` its text, and `stream` what it yields from.
     """
 
     viewer: Viewer
@@ -84,6 +84,7 @@ class Context:
     last_event_id: str | None = None
     stream_cursor: str | None = None
     wire: Wire | None = None
+    document: str = ""
     stream: LiveStream | None = None
 
     def without_viewer(self) -> EverybodysContext:

@@ -19,10 +19,12 @@ class StreamContext(SubscriberContext, Protocol):
     """What a subscription needs of its context, and what it gives it.
 
     `stream_cursor`: the cursor of the event that was yielded last. `wire`: the connection the response is written to.
+    `document`: the operation's text.
     """
 
     stream_cursor: str | None
     wire: Wire | None
+    document: str
 
     def rendered(self, error: BaseException | None, /) -> bool:
         """The event that was yielded last is rendered, or could not be. False: do not send it."""
@@ -60,7 +62,7 @@ class SubscriptionSource:
         """SSE events; after them `complete`, unless the client should come back."""
         opened = self._wanted
         if isinstance(opened, Operation):
-            self._context.wire = wire
+            self._context.wire, self._context.document = wire, opened.query
             result = await self._schema.open_subscription(opened, self._context)
             if isinstance(result, ExecutionResult):
                 for chunk in self._last(result):

@@ -47,6 +47,7 @@ class Subscription:
             device=subscriber,
             outlet=context.wire,
             confirmation=confirm,
+            read_state="readState" in context.document,
         )
         return Shown(stream, context)
 

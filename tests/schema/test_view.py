@@ -52,6 +52,7 @@ class TestContext:
     streams: OpenStreams
     stream_cursor: str | None = field(default=None)
     wire: Wire | None = field(default=None)
+    document: str = ""
 
     def rendered(self, _: BaseException | None) -> bool:
         """Everything is sent, errors too."""

@@ -30,6 +30,7 @@ class Context:
     streams: OpenStreams
     stream_cursor: str | None = None
     wire: Wire | None = None
+    document: str = ""
 
     def rendered(self, _: BaseException | None) -> bool:
         """Everything is sent, errors too."""
