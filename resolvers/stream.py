@@ -60,7 +60,7 @@ class StreamParts:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a client asked for. `since`: its own cursor, if it brought one. `read_state`: whether HELLO is to tell it."""
+    """What a client asked for. `since`: its own cursor, if it brought one; `read_state`: whether HELLO tells it."""
 
     viewer: Viewer
     chosen: ActivityFilter
