@@ -49,7 +49,7 @@ from resolvers.stream import StreamParts
 from resolvers.updates import Updates
 from schema.admission import Admission
 from schema.context import Context, Services
-from schema.events import closing_notice
+from schema.events import closing_notice, everybodys
 from schema.http_metrics import HttpMetrics
 from schema.pages import Explorer, Identity
 from schema.probes import Readiness, probes
@@ -434,6 +434,7 @@ def _view(
         admit=admission.admit,
         streams=streams,
         closing=closing,
+        share=everybodys,
     )
 
 

@@ -1,10 +1,9 @@
 """The Strawberry schema as the transport needs it: documents parsed once, errors sorted into ours and theirs."""
 
 import logging
-from collections.abc import AsyncIterable, Awaitable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any
 
 import strawberry
 from graphql import (
@@ -13,15 +12,10 @@ from graphql import (
     GraphQLSyntaxError,
     ValueNode,
     VariableDefinitionNode,
-    create_source_event_stream,
     get_operation_ast,
     parse,
 )
-from graphql import ExecutionResult as GraphQLExecutionResult
-from graphql.execution import Executor
-from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.extensions.runner import SchemaExtensionsRunner
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
@@ -29,8 +23,6 @@ from strawberry.types.graphql import OperationType
 from schema import incidents
 from schema.memo import Known, Memo, MemoisingExecution, check_memoised
 from schema.refusals import Explain, StreamEnded, explain_expected
-from schema.rendering import FrameCache, ProcessErrors, Rendering, ShareKey, shared_variables, variables_key
-from schema.requests import Operation
 from schema.results import underlying
 from telemetry.metrics import Metrics
 
@@ -44,42 +36,17 @@ CACHEABLE = 16 * 1024
 """Characters of the longest document that is kept: a syntax tree takes about fifty times its text."""
 
 
-MOST_OPERATIONS = 1_000
-"""Subscriptions of which is known that they are valid, and how they are rendered."""
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-class SubscriberContext(Protocol):
-    """What the schema needs of the context of one that subscribes."""
-
-    def without_viewer(self) -> object:
-        """The context in which what everybody is shown is executed."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """A source of events, and how each becomes bytes."""
-
-    source: AsyncIterable[Any]
-    rendering: Rendering
-
-
 class ExecutableSchema(strawberry.Schema):
     """A schema whose errors are safe to show: every error of every result has a code, and faults of ours only an ID.
 
     `explain` names the exceptions clients may be told about. `max_tokens` bounds a document, `documents` how many
-    parsed ones are kept (up to CACHEABLE characters each). `share` tells which events of subscriptions are the same for
-    everybody. All other arguments are those of `strawberry.Schema`.
+    parsed ones are kept (up to CACHEABLE characters each). All other arguments are those of `strawberry.Schema`.
     """
 
     def __init__(
         self,
         *args: Any,  # noqa: ANN401 - handed on
         explain: Explain = explain_expected,
-        share: ShareKey = lambda _: None,
         max_tokens: int = 10_000,
         documents: int = 512,
         metrics: Metrics | None = None,
@@ -91,11 +58,6 @@ class ExecutableSchema(strawberry.Schema):
         self._valid = Known(most=documents)
         self._metrics = metrics
         self.explain = explain
-        self.frames = FrameCache()
-        self._share = share
-        self._checked: dict[tuple[str, str | None], None] = {}
-        self._shared_variables: dict[tuple[str, str | None], list[str]] = {}
-        self._renderings: dict[tuple[str, str | None, bytes], Rendering] = {}
         self._max_tokens = max_tokens
         self._cached_document = lru_cache(maxsize=documents)(self._parse)
 
@@ -140,11 +102,11 @@ class ExecutableSchema(strawberry.Schema):
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Give every error its code and log it once; Strawberry calls this for each result before anybody sees it."""
-        self._explain(
-            errors, (execution_context.operation_name if execution_context else None) or "an unnamed operation"
-        )
+        self.sort_errors(errors, during=execution_context.operation_name if execution_context else None)
 
-    def _explain(self, errors: list[GraphQLError], during: str) -> None:
+    def sort_errors(self, errors: list[GraphQLError], *, during: str | None) -> None:
+        """Give every error of the operation named `during` its code; ours are logged, and keep nothing but an ID."""
+        during = during or "an unnamed operation"
         incident_of: dict[tuple[type[BaseException], str], str] = {}  # forty rows that fail alike are one incident
         for error in errors:
             cause = underlying(error)
@@ -165,81 +127,19 @@ class ExecutableSchema(strawberry.Schema):
                 error.message = incidents.message(incident_of[kind])
                 error.extensions = dict(incidents.extensions(incident_of[kind]))
 
-    async def open_subscription(
-        self, operation: Operation, context: SubscriberContext
-    ) -> "Subscription | PreExecutionError":
-        """Run a subscription's resolver; what it gives is the source of events, still to be rendered one by one."""
-        query, name = operation.query, operation.name
-        if (refused := await self._check_subscription(operation, context)) is not None:
-            return refused
-        document = self.document(query)
-        executor = StrawberryGraphQLCoreExecutionContext.build(
-            self._schema,
-            document,
-            None,
-            context,
-            operation.variables or {},
-            name,
-            is_awaitable=cast("Any", optimized_is_awaitable),  # says bool where a TypeGuard is asked for
-            operation_extensions=operation.extensions,
-        )
-        if isinstance(executor, list):
-            return self._failed_early(executor, operation)
-        source = create_source_event_stream(executor)
-        if isinstance(source, Awaitable):
-            source = await source
-        if isinstance(source, GraphQLExecutionResult):
-            return self._failed_early(source.errors or [], operation)
-        return Subscription(source, self._rendering(operation, executor, context))
-
     def failed(self, error: Exception, *, during: str) -> ExecutionResult:
         """The result of an exception that a source of events raised."""
         shown = GraphQLError(str(error), original_error=error)
-        self._process(during)([shown])
+        self.sort_errors([shown], during=during)
         return ExecutionResult(data=None, errors=[shown])
 
-    async def _check_subscription(self, operation: Operation, context: object) -> PreExecutionError | None:
-        """Parse and validate; what has passed once passes again: 1.2 ms for the first of 100,000 equal documents."""
-        key = operation.query, operation.name
-        if key in self._checked:
-            return None
-        prepared = self._create_execution_context(
-            operation.query, (OperationType.SUBSCRIPTION,), operation.variables, context, None, operation.name
-        )
+    async def check(self, query: str, name: str | None, kind: OperationType) -> PreExecutionError | None:
+        """Parse and validate without executing: what is wrong with an operation, if anything is."""
+        prepared = self._create_execution_context(query, (kind,), operation_name=name)
         refused = await self._prepare_operation_async(prepared, self.create_extensions_runner(prepared, []))
         if refused is not None:
             self.process_errors(refused.errors or [], prepared)
-        elif len(operation.query) <= CACHEABLE:
-            _keep(self._checked, key, None)
         return refused
-
-    def _failed_early(self, errors: list[GraphQLError], operation: Operation) -> PreExecutionError:
-        self._process(operation.name)(errors)
-        return PreExecutionError(data=None, errors=errors)
-
-    def _process(self, during: str | None) -> ProcessErrors:
-        return lambda errors: self._explain(errors, during or "an unnamed operation")
-
-    def _rendering(self, operation: Operation, executor: Executor[Any], context: SubscriberContext) -> Rendering:
-        """The rendering of equal operations, made for the first of them."""
-        text = operation.query, operation.name
-        names = self._shared_variables.get(text)
-        if names is None:
-            names = shared_variables(self._schema, self.document(operation.query), executor.operation)
-            _keep(self._shared_variables, text, names)
-        key = *text, variables_key(operation.variables, names)
-        rendering = self._renderings.get(key)
-        if rendering is None:
-            rendering = Rendering(
-                executor,
-                context=context.without_viewer(),
-                variables=names,
-                share=self._share,
-                process_errors=self._process(operation.name),
-                cache=self.frames,
-            )
-            _keep(self._renderings, key, rendering)
-        return rendering
 
     def _count(self, cache: str, *, hit: bool) -> None:
         if self._metrics is not None:
@@ -247,13 +147,6 @@ class ExecutableSchema(strawberry.Schema):
 
     def _parse(self, query: str) -> DocumentNode:
         return parse(query, max_lexical_tokens=self._max_tokens)
-
-
-def _keep(cache: dict[K, V], key: K, value: V) -> None:
-    """Remember up to MOST_OPERATIONS; the oldest are forgotten first."""
-    cache[key] = value
-    if len(cache) > MOST_OPERATIONS:
-        del cache[next(iter(cache))]
 
 
 def _refused(context: ExecutionContext, errors: list[GraphQLError], code: str) -> PreExecutionError:

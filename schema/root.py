@@ -1,7 +1,7 @@
 """The schema put together."""
 
 from resolvers.errors import Refusal, Unavailable
-from schema.events import ActivityAdded, FeedGap, GapHealed, ReadStateChanged, StreamNotice, everybodys
+from schema.events import ActivityAdded, FeedGap, GapHealed, ReadStateChanged, StreamNotice
 from schema.executable import ExecutableSchema
 from schema.mutation import Mutation
 from schema.query import Query
@@ -29,6 +29,5 @@ def build_schema(metrics: Metrics | None = None) -> ExecutableSchema:
         types=[ActivityAdded, FeedGap, GapHealed, ReadStateChanged, StreamNotice],
         config=configuration(),
         explain=explain,
-        share=everybodys,
         metrics=metrics,
     )

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 from strawberry.types import ExecutionResult
 
 from schema import sse
-from schema.executable import ExecutableSchema, SubscriberContext
-from schema.executable import Subscription as Opened
+from schema.opening import SubscriberContext, Subscriptions
+from schema.opening import Subscription as Opened
 from schema.rendering import Rendering
 from schema.requests import Operation
 from schema.results import Verdict, judge
@@ -51,10 +51,10 @@ class StreamContext(SubscriberContext, Protocol):
 class SubscriptionSource:
     """The `schema.sse_response.Source` of a subscription."""
 
-    __slots__ = ("_context", "_schema", "_wanted")
+    __slots__ = ("_context", "_subscriptions", "_wanted")
 
-    def __init__(self, schema: ExecutableSchema, operation: Operation, context: StreamContext) -> None:
-        self._schema = schema
+    def __init__(self, subscriptions: Subscriptions, operation: Operation, context: StreamContext) -> None:
+        self._subscriptions = subscriptions
         self._wanted: Operation | Opened = operation
         self._context = context
 
@@ -63,7 +63,7 @@ class SubscriptionSource:
         opened = self._wanted
         if isinstance(opened, Operation):
             self._context.wire, self._context.document = wire, opened.query
-            result = await self._schema.open_subscription(opened, self._context)
+            result = await self._subscriptions.open(opened, self._context)
             if isinstance(result, ExecutionResult):
                 for chunk in self._last(result):
                     yield chunk
@@ -78,11 +78,11 @@ class SubscriptionSource:
             if not self._context.at_edge:
                 yield sse.COMPLETE
         except Exception as error:  # noqa: BLE001 - judged: what a client may know, and whether it should come back
-            for chunk in self._last(self._schema.failed(error, during="a subscription")):
+            for chunk in self._last(self._subscriptions.schema.failed(error, during="a subscription")):
                 yield chunk
 
     def _last(self, result: ExecutionResult) -> list[bytes]:
-        if judge(result, self._schema.explain) is Verdict.BROKEN:
+        if judge(result, self._subscriptions.schema.explain) is Verdict.BROKEN:
             return [sse.encode_comment("; ".join(error.message for error in result.errors or ()))]
         return [sse.encode_event(result, self._context.stream_cursor), sse.COMPLETE]
 

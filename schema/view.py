@@ -17,7 +17,9 @@ from schema import incidents, sse
 from schema.accept import EVENT_STREAM, GRAPHQL_JSON, HTML, JSON, RESPONSES, preferred
 from schema.conditional import revalidated
 from schema.executable import ExecutableSchema
+from schema.opening import Subscriptions
 from schema.refusals import HttpRefusal
+from schema.rendering import ShareKey
 from schema.requests import Operation, read_operation
 from schema.results import http_status, to_payload
 from schema.sse_response import SseResponse
@@ -36,7 +38,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
     `explorer` answers a browser that has no query. `streams` is drained by the server before it stops. `stalled` is how
     long a client may take nothing, `retry` the shortest delay before an
     EventSource reconnects (up to twice that, by `jitter`, drawn from [0, 1)). `body_limit` is in bytes. `closing` makes
-    the last event of a stream that was refused for now.
+    the last event of a stream that was refused for now, `share` tells which events are the same for everybody.
     """
 
     schema: ExecutableSchema
@@ -54,6 +56,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         retry: timedelta = timedelta(seconds=2),
         body_limit: int = 1024 * 1024,
         closing: Callable[[HttpRefusal], Mapping[str, Any] | None] | None = None,
+        share: ShareKey = lambda _: None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         super().__init__(schema, graphql_ide=None, subscription_protocols=())
@@ -62,6 +65,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         self._explorer = explorer
         self._admit = admit
         self._streams = streams
+        self._subscriptions = Subscriptions(schema, share=share)
         self._stalled = stalled
         self._retry = retry
         self._body_limit = body_limit
@@ -132,7 +136,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
     def _subscription(self, operation: Operation, context: ContextT, over: Callable[[], None]) -> ASGIApp:
         return SseResponse(
             opening=self._opening(),
-            source=SubscriptionSource(self.schema, operation, context),
+            source=SubscriptionSource(self._subscriptions, operation, context),
             streams=self._streams,
             name=f"stream of {operation.name or 'an unnamed operation'}",
             stalled=self._stalled,

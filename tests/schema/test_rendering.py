@@ -15,8 +15,9 @@ from resolvers import events as domain
 from resolvers.activities import Activity, ActivityId, ActivityType, Bill, BillId, Mp, MpId
 from resolvers.events import Unshowable
 from schema.context import EverybodysContext, ForEverybody
-from schema.events import to_object
+from schema.events import everybodys, to_object
 from schema.executable import ExecutableSchema
+from schema.opening import Subscriptions
 from schema.rendering import FrameCache, Rendering
 from schema.requests import Operation
 from schema.root import build_schema
@@ -68,21 +69,21 @@ def stream(of: list[Any]) -> Any:
     return resolve
 
 
-async def rendering(schema: ExecutableSchema, query: str, viewer: str = "ada", **variables: Any) -> Rendering:
+async def rendering(schema: Subscriptions, query: str, viewer: str = "ada", **variables: Any) -> Rendering:
     """How the operation of a viewer is rendered."""
-    opened = await schema.open_subscription(Operation(query, None, variables), Asking(viewer))
+    opened = await schema.open(Operation(query, None, variables), Asking(viewer))
     assert not isinstance(opened, PreExecutionError), opened.errors
     return opened.rendering
 
 
 @pytest.fixture
-def schema(monkeypatch: pytest.MonkeyPatch) -> ExecutableSchema:
-    """Our own schema, whose subscription opens without a server behind it."""
+def schema(monkeypatch: pytest.MonkeyPatch) -> Subscriptions:
+    """Subscriptions of our own schema, which open without a server behind them."""
     schema = build_schema()
     root = schema._schema.subscription_type
     assert root is not None
     monkeypatch.setattr(root.fields["activityAdded"], "subscribe", lambda *_, **__: stream([])())
-    return schema
+    return Subscriptions(schema, share=everybodys)
 
 
 def whole_selection(type_: GraphQLNamedType, within: tuple[str, ...] = ()) -> str:
@@ -99,9 +100,9 @@ def whole_selection(type_: GraphQLNamedType, within: tuple[str, ...] = ()) -> st
     return " ".join(parts)
 
 
-async def test_every_field_of_every_event_is_rendered_without_a_viewer(schema: ExecutableSchema) -> None:
+async def test_every_field_of_every_event_is_rendered_without_a_viewer(schema: Subscriptions) -> None:
     """By construction: a field that touches the viewer makes this fail, as it would dead-letter the event."""
-    types = schema._schema.get_possible_types(schema._schema.type_map["FeedEvent"])  # type: ignore[arg-type]
+    types = schema.schema._schema.get_possible_types(schema.schema._schema.type_map["FeedEvent"])  # type: ignore[arg-type]
     parts = [f"... on {one.name} {{ {whole_selection(one)} }}" for one in types]
     shared = await rendering(schema, f"subscription {{ activityAdded {{ cursor {' '.join(parts)} }} }}")
 
@@ -130,7 +131,7 @@ async def test_shared_execution_that_touches_the_viewer_fails_instead_of_leaking
         async def secrets(self) -> AsyncIterator[Secret]:
             yield Secret()
 
-    leaky = ExecutableSchema(query=Query, subscription=Subscription)
+    leaky = Subscriptions(ExecutableSchema(query=Query, subscription=Subscription))
     shared = await rendering(leaky, "subscription { secrets { whose } }", "ada")
 
     frame, error = shared.frame(Secret(), "1-0")
@@ -140,7 +141,7 @@ async def test_shared_execution_that_touches_the_viewer_fails_instead_of_leaking
     assert "must not depend on a viewer" in str(error)
 
 
-async def test_equal_operations_share_a_rendering_wherever_they_start(schema: ExecutableSchema) -> None:
+async def test_equal_operations_share_a_rendering_wherever_they_start(schema: Subscriptions) -> None:
     """Cursor, device and filter are everybody's own; they say what a stream gets, not how it looks."""
     query = """subscription ($since: Cursor, $filter: ActivityFilter, $subscriber: ID) {
       activityAdded(since: $since, filter: $filter, subscriber: $subscriber) { cursor } }"""
@@ -163,7 +164,7 @@ async def test_equal_operations_share_a_rendering_wherever_they_start(schema: Ex
         " { cursor @skip(if: $x) }",
     ],
 )
-async def test_variables_of_the_selection_tell_renderings_apart(schema: ExecutableSchema, query: str) -> None:
+async def test_variables_of_the_selection_tell_renderings_apart(schema: Subscriptions, query: str) -> None:
     """Wherever in the document they are; a variable that is left out has its default, which null has not."""
     left_out = await rendering(schema, query)
     true, false, again = [await rendering(schema, query, x=x) for x in (True, False, True)]
@@ -174,7 +175,7 @@ async def test_variables_of_the_selection_tell_renderings_apart(schema: Executab
     assert shown[0] is shown[2] is not shown[1]
 
 
-async def test_frame_is_made_once_for_all_and_again_for_a_redelivery(schema: ExecutableSchema) -> None:
+async def test_frame_is_made_once_for_all_and_again_for_a_redelivery(schema: Subscriptions) -> None:
     """First attempts share bytes; a redelivery says its own attempt."""
     shared = await rendering(schema, "subscription { activityAdded { ... on ActivityAdded { deliveryAttempt } } }")
     show = ForEverybody(shared, chunked=False)
@@ -188,7 +189,7 @@ async def test_frame_is_made_once_for_all_and_again_for_a_redelivery(schema: Exe
     assert ForEverybody(shared, chunked=True)(ADDED).endswith(first + b"\r\n")
 
 
-async def test_operations_that_differ_do_not_share_frames(schema: ExecutableSchema) -> None:
+async def test_operations_that_differ_do_not_share_frames(schema: Subscriptions) -> None:
     """The same event, two selections, two frames."""
     titles = await rendering(schema, "subscription { activityAdded { ... on ActivityAdded { activity { title } } } }")
     cursors = await rendering(schema, "subscription { activityAdded { cursor } }")
@@ -197,7 +198,7 @@ async def test_operations_that_differ_do_not_share_frames(schema: ExecutableSche
     assert b"Division 41" not in ForEverybody(cursors, chunked=False)(ADDED)
 
 
-async def test_event_that_cannot_be_rendered_is_never_kept(schema: ExecutableSchema) -> None:
+async def test_event_that_cannot_be_rendered_is_never_kept(schema: Subscriptions) -> None:
     """It is tried again each time, and what went wrong is said to the operator, not to clients."""
     shared = await rendering(schema, "subscription { activityAdded { ... on ActivityAdded { publishedAt } } }")
     broken = domain.Added(Cursor(8), ACTIVITY, "not a time", 1)  # type: ignore[arg-type]  # what a bug would leave
@@ -239,7 +240,8 @@ async def test_resolver_that_awaits_below_an_event_is_refused() -> None:
         async def slow(self) -> AsyncIterator[Slow]:
             yield Slow()
 
-    shared = await rendering(ExecutableSchema(query=Query, subscription=Subscription), "subscription { slow { name } }")
+    slow = Subscriptions(ExecutableSchema(query=Query, subscription=Subscription))
+    shared = await rendering(slow, "subscription { slow { name } }")
 
     frame, error = shared.frame(Slow(), None)
 
