@@ -6,6 +6,7 @@ QUICK=1 for a smoke run, WRITE_DOCS=1 for the document.
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -34,6 +35,8 @@ def main() -> int:
         console.print("two cores are needed: one for the server, one for the load client")
         return 2
     allow_many_files()
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where SIGINT was ignored, as behind nohup
+        signal.signal(number, signal.default_int_handler)
     try:
         build("client")
         with world(CLIENT_CORE) as servers:
