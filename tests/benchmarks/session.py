@@ -19,13 +19,14 @@ REST = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Figures of one session.
+    """Figures of one session, with as many `subscribers` as the server is measured with.
 
     Deliveries a second, from the first to the last, `burst`: BURST activities at once; `paced`: each one published when
     the one before had arrived everywhere, so that the road from publication to the server's fan-out counts as well.
     Latencies in milliseconds; `client_load` is a share of one core, in bursts; `cpu_per_delivery` seconds, in bursts.
     """
 
+    subscribers: int
     opens_per_second: float
     refused: int
     bytes_per_idle: float
@@ -75,6 +76,7 @@ async def session(
         slow = await _paced(peer, clients, 1 + bursts * BURST, paced)
         say(f"paced {slow.per_second:,.0f}/s")
     return Session(
+        subscribers=subscribers,
         opens_per_second=subscribers / opened.seconds,
         refused=opened.refused,
         bytes_per_idle=idle,

@@ -69,7 +69,8 @@ def _rows(sessions: Sessions, subscribers: int) -> list[Row]:
                 f" {_median(of_peer, 'opens_per_second'):,.0f} opens/s,"
                 f" client {_median(of_peer, 'client_load'):.0%} busy"
             )
-        rows.append(Row(f"{name}, {subscribers:,} subscribers", target, reached, met))
+        measured = of_peer[0].subscribers if of_peer else subscribers
+        rows.append(Row(f"{name}, {measured:,} subscribers", target, reached, met))
         if name in TARGETS:
             rows.append(_ratio(name, ours, of_peer, subscribers))
     if ours:
