@@ -87,10 +87,6 @@ class Fanout(Generic[T]):
         self.head = START
         flow.streams.add(self)
 
-    def __len__(self) -> int:
-        """How many seats are taken."""
-        return sum(len(cohort.seats) for cohort in self._cohorts.values())
-
     @property
     def in_flight(self) -> int:
         """Deliveries written and not confirmed, counted seat by seat."""

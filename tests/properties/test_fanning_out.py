@@ -171,9 +171,6 @@ class World:
     def handed_out(self, one: Entry[str], seats: int) -> None:
         """Counted by nobody here."""
 
-    def failed(self, error_type: str, seats: int) -> None:
-        """Nothing fails here."""
-
     async def _give_up(self, _: Entry[str], __: Frames[str]) -> bool:
         raise AssertionError
 

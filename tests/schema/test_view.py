@@ -25,6 +25,7 @@ from schema.sse_response import LAST_WORD
 from schema.streams import OpenStreams
 from schema.view import GraphQLView
 from schema.wire import Wire
+from tests.support.contexts import Seatless
 from tests.support.waiting import wait_until
 
 URQL = (
@@ -44,7 +45,7 @@ class Seen:
 
 
 @dataclass(slots=True, weakref_slot=True)
-class TestContext:
+class TestContext(Seatless):
     """The context of the test schema."""
 
     __test__ = False
@@ -53,28 +54,6 @@ class TestContext:
     stream_cursor: str | None = field(default=None)
     wire: Wire | None = field(default=None)
     document: str = ""
-
-    def rendered(self, _: BaseException | None) -> bool:
-        """Everything is sent, errors too."""
-        return True
-
-    def without_viewer(self) -> object:
-        """Itself: there is no viewer here."""
-        return self
-
-    @property
-    def at_edge(self) -> bool:
-        """Sources that end here are over."""
-        return False
-
-    def sit(self, *_: object) -> None:
-        """Nothing sits."""
-
-    def rise(self) -> None:
-        """Nothing sits."""
-
-    def close(self) -> None:
-        """Nothing is kept."""
 
 
 @strawberry.type

@@ -18,41 +18,20 @@ from schema.serving import Connection, Server
 from schema.streams import OpenStreams
 from schema.view import GraphQLView
 from schema.wire import Wire
+from tests.support.contexts import Seatless
 
 DRAIN_WITHIN = timedelta(seconds=1)
 LINGER = timedelta(milliseconds=500)
 
 
 @dataclass(slots=True, weakref_slot=True)
-class Context:
+class Context(Seatless):
     """What the resolvers get."""
 
     streams: OpenStreams
     stream_cursor: str | None = None
     wire: Wire | None = None
     document: str = ""
-
-    def rendered(self, _: BaseException | None) -> bool:
-        """Everything is sent, errors too."""
-        return True
-
-    def without_viewer(self) -> object:
-        """Itself: there is no viewer here."""
-        return self
-
-    @property
-    def at_edge(self) -> bool:
-        """Sources that end here are over."""
-        return False
-
-    def sit(self, *_: object) -> None:
-        """Nothing sits."""
-
-    def rise(self) -> None:
-        """Nothing sits."""
-
-    def close(self) -> None:
-        """Nothing is kept."""
 
 
 @strawberry.type

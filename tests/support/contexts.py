@@ -1,0 +1,29 @@
+"""What the contexts of made-up schemas have in common."""
+
+
+class Seatless:
+    """The part of `schema.subscribing.StreamContext` of streams that never take a seat."""
+
+    __slots__ = ()
+
+    def rendered(self, _: BaseException | None) -> bool:
+        """Everything is sent, errors too."""
+        return True
+
+    def without_viewer(self) -> object:
+        """Itself: there is no viewer here."""
+        return self
+
+    @property
+    def at_edge(self) -> bool:
+        """Sources that end here are over."""
+        return False
+
+    def sit(self, *_: object) -> None:
+        """Nothing sits."""
+
+    def rise(self) -> None:
+        """Nothing sits."""
+
+    def close(self) -> None:
+        """Nothing is kept."""
