@@ -119,11 +119,12 @@ class Fanout(Generic[T]):
             taken=0,
             progress_at=now,
             confirmed_at=now,
-            bookmark_at=now + self._bookmark_every,
             recorded=given[0].before if given else self.head,
             before=tuple(given),
         )
         cohort.seats[seat] = None
+        cohort.settled = cohort.settled and not given
+        cohort.bookmarks.append((now + self._bookmark_every, seat))
         return seat
 
     def leave(self, seat: Seat[T]) -> Left:
@@ -258,18 +259,21 @@ class Fanout(Generic[T]):
             wake()
 
     async def _sweep(self) -> None:
-        """Look after every seat once a second."""
+        """Look after the seats once a second: those with something in flight, and those that have heard nothing."""
         while True:
             await asyncio.sleep(SWEEP_EVERY.total_seconds())
             for cohort in list(self._cohorts.values()):
-                for seats in slices(cohort.seats, SLICE):
-                    self._look_after(cohort, seats, time.monotonic())
-                    await self._turn(len(seats))
-                cohort.forget_confirmed()
+                if not cohort.settled:
+                    for seats in slices(cohort.seats, SLICE):
+                        self._look_after(cohort, seats, time.monotonic())
+                        await self._turn(len(seats))
+                    cohort.forget_confirmed()
+                while due := cohort.bookmarks_due(now := time.monotonic(), SLICE):
+                    self._bookmark(cohort, due, now)
+                    await self._turn(len(due))
 
     def _look_after(self, cohort: Cohort[T], seats: Iterable[Seat[T]], now: float) -> None:
-        """Confirm, record and cut; tell how far the log has come who has not heard for long."""
-        bookmark: bytes | None = None
+        """Confirm, record and cut."""
         for seat in seats:
             if seat not in cohort.seats:
                 continue
@@ -277,9 +281,16 @@ class Fanout(Generic[T]):
                 self._record(seat)
             if seat.in_flight and now - seat.waits_since() > STALLED:
                 seat.sitter.stalled()
-            elif now >= seat.bookmark_at and seat.written == cohort.end:
+
+    def _bookmark(self, cohort: Cohort[T], seats: Iterable[Seat[T]], now: float) -> None:
+        """Tell how far the log has come; whoever is just being written to hears it by itself."""
+        bookmark: bytes | None = None
+        for seat in seats:
+            if seat not in cohort.seats:
+                continue
+            cohort.bookmarks.append((now + self._bookmark_every, seat))
+            if seat.written == cohort.end:
                 bookmark = bookmark or cohort.kind.frames.bookmark(self.head, self._tail.head)
-                seat.bookmark_at = now + self._bookmark_every
                 self._record(seat)
                 seat.outlet.write(bookmark)
 

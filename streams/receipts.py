@@ -50,6 +50,19 @@ class Receipt:
     confirmed: set[Cursor] = field(default_factory=set)
     mail: set[str] = field(default_factory=set)
 
+    @property
+    def only_advances(self) -> bool:
+        """Whether it says no more than that all up to `position` is settled: the receipt of nearly every delivery."""
+        return not (
+            self.handed_over
+            or self.confirmed
+            or self.held
+            or self.mail
+            or self.suspect
+            or self.ended
+            or self.floor != self.position
+        )
+
     def merge(self, newer: "Receipt") -> None:
         """Take a later receipt of the same epoch in."""
         self.position, self.floor = newer.position, newer.floor

@@ -97,7 +97,6 @@ class Seat(Generic[T]):
     taken: int
     progress_at: float
     confirmed_at: float
-    bookmark_at: float
     recorded: Cursor
     before: tuple[Given, ...] = ()
 
@@ -126,11 +125,17 @@ class HandedOut:
 
 
 class Cohort(Generic[T]):
-    """The seats of one kind, and what was handed out to them and is not confirmed by all."""
+    """The seats of one kind, and what was handed out to them and is not confirmed by all.
+
+    `settled`: no seat has anything in flight. `bookmarks`: when each seat is to hear how far the log has come, the
+    earliest first; a seat that was given up stays in it until then.
+    """
 
     def __init__(self, kind: Kind[T]) -> None:
         self.kind = kind
         self.seats: dict[Seat[T], None] = {}
+        self.settled = True
+        self.bookmarks: deque[tuple[float, Seat[T]]] = deque()
         self._handed_out: deque[HandedOut] = deque()
         self._first = 0
 
@@ -141,6 +146,7 @@ class Cohort(Generic[T]):
 
     def hand_out(self, entry: Entry[T], at: float) -> None:
         """One more delivery. Who is written its frame counts it in `written`."""
+        self.settled = False
         self._handed_out.append(HandedOut(entry.cursor, entry.prev, at))
 
     def reached(self, count: int, head: Cursor) -> Cursor:
@@ -168,9 +174,17 @@ class Cohort(Generic[T]):
         """When the delivery after the first `count` was handed out."""
         return self._handed_out[count - self._first].at
 
+    def bookmarks_due(self, now: float, most: int) -> list[Seat[T]]:
+        """Take out up to `most` seats whose time has come, those that were given up among them."""
+        due: list[Seat[T]] = []
+        while self.bookmarks and self.bookmarks[0][0] <= now and len(due) < most:
+            due.append(self.bookmarks.popleft()[1])
+        return due
+
     def forget_confirmed(self) -> None:
         """Drop what every seat has confirmed."""
         needed = min((seat.confirmed for seat in self.seats), default=self.end)
+        self.settled = needed == self.end and not any(seat.before for seat in self.seats)
         while self._first < needed:
             self._handed_out.popleft()
             self._first += 1

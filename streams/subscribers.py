@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -34,6 +34,12 @@ class Subscriber:
 
     user: str
     device: str
+    name: str = field(init=False, compare=False)
+    """Field of the positions hash. The user is percent-encoded: a colon in it must not reach another's device."""
+
+    def __post_init__(self) -> None:
+        """Make the name once: every receipt needs it."""
+        object.__setattr__(self, "name", f"{quote(self.user, safe='')}:{self.device}")
 
     @classmethod
     def of(cls, user: str, device: str) -> "Subscriber":
@@ -41,11 +47,6 @@ class Subscriber:
         if not _DEVICE.fullmatch(device):
             raise SubscriberInvalid("subscriber must be 1 to 64 letters, digits, '.', '_', '~' or '-'")
         return cls(user, device)
-
-    @property
-    def name(self) -> str:
-        """Field of the positions hash. The user is percent-encoded: a colon in it must not reach another's device."""
-        return f"{quote(self.user, safe='')}:{self.device}"
 
     @property
     def group(self) -> str:

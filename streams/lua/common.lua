@@ -17,17 +17,20 @@ end
 
 local function whole(number) return string.format('%.0f', number) end
 
--- A subscriber's `<position> <epoch> <process>`, nil if it is not known.
-local function kept_of(positions, name)
-  local kept = redis.call('HGET', positions, name)
+-- A subscriber's `<position> <epoch> <process>`, taken apart; nil if it is not known.
+local function read(kept)
   if not kept then return nil end
   local position, epoch, owner = string.match(kept, '^(%d+-%d+) (%d+) ?(%S*)$')
   if owner == '' then owner = '-' end
   return position, epoch, owner
 end
 
+local function written(position, epoch, owner) return position .. ' ' .. epoch .. ' ' .. owner end
+
+local function kept_of(positions, name) return read(redis.call('HGET', positions, name)) end
+
 local function keep(positions, name, position, epoch, owner)
-  redis.call('HSET', positions, name, position .. ' ' .. epoch .. ' ' .. owner)
+  redis.call('HSET', positions, name, written(position, epoch, owner))
 end
 
 -- An epoch that no stream of the subscriber ever had, not even before a flush: the clock, or one more than the last.

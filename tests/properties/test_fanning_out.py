@@ -194,8 +194,9 @@ class World:
 
     def sweep(self) -> None:
         for cohort in list(self.fanout._cohorts.values()):
-            self.fanout._look_after(cohort, list(cohort.seats), 0.0)
-            cohort.forget_confirmed()
+            if not cohort.settled:
+                self.fanout._look_after(cohort, list(cohort.seats), 0.0)
+                cohort.forget_confirmed()
 
     def settle(self) -> None:
         """Everything is written and taken, everybody has caught up."""

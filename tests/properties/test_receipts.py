@@ -1,7 +1,8 @@
 """The ledger as a state machine: what a position has passed is confirmed or pending, whatever befalls Redis."""
 
 import contextlib
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from streams.cursor import START, Cursor
 from streams.errors import StreamsUnavailable
 from streams.in_flight import PEL_IDLE, Fate, InFlight
 from streams.keys import Keys
-from streams.receipts import Refusal
+from streams.receipts import Receipt, Refusal
 from streams.subscribers import Opened, Subscriber
 from tests.support.floor import PHONE, TABLET, ProcessFloor
 from tests.support.machine import World, check
@@ -128,17 +129,16 @@ class Receipts(RuleBasedStateMachine):
     def flush_ledger(self, lost_answer: bool) -> None:
         """Receipts are written; the answer may be lost, and they are written again."""
         ledger = self.floor.ledger
-        write = ledger._write
         if lost_answer:
+            write_all = ledger._write_all
 
-            async def then_fail(**arguments: object) -> object:
-                await write(**arguments)  # type: ignore[arg-type]
+            async def then_fail(batch: Sequence[Receipt]) -> NoReturn:
+                await write_all(batch)
                 raise StreamsUnavailable("the answer was lost")
 
-            ledger._write = then_fail  # type: ignore[assignment]
-            with contextlib.suppress(StreamsUnavailable):
+            with pytest.MonkeyPatch.context() as patch, contextlib.suppress(StreamsUnavailable):
+                patch.setattr(ledger, "_write_all", then_fail)
                 self.world.run(ledger.flush())
-            ledger._write = write
         self.world.run(ledger.flush())
 
     @rule()

@@ -196,14 +196,14 @@ async def test_receipts_wait_while_redis_is_away(floor: ProcessFloor, redis: Red
     """What could not be written is kept, merged with what came later, and written when Redis answers."""
     subscribers, ledger = floor.subscribers, floor.ledger
     opened = await subscribers.open(PHONE, since=None, head=HEAD)
-    ledger._write = Script(Redis(host="127.0.0.1", port=9), "ledger")
+    ledger._advance = Script(Redis(host="127.0.0.1", port=9), "advance")
     ledger.record(receipt(opened, "2000-0"))
     with pytest.raises(StreamsUnavailable):
         await ledger.flush()
     ledger.record(receipt(opened, "2500-0"))
     assert len(ledger) == 1
 
-    ledger._write = Script(redis, "ledger")
+    ledger._advance = Script(redis, "advance")
     async with in_background(ledger.run()):
         await wait_until(lambda: len(ledger) == 0, description="written")
 
