@@ -123,7 +123,8 @@ class Fanout(Generic[T]):
             before=tuple(given),
         )
         cohort.seats[seat] = None
-        cohort.settled = cohort.settled and not given
+        if given:
+            cohort.unsettled(now)
         cohort.bookmarks.append((now + self._bookmark_every, seat))
         return seat
 
@@ -259,11 +260,11 @@ class Fanout(Generic[T]):
             wake()
 
     async def _sweep(self) -> None:
-        """Look after the seats once a second: those with something in flight, and those that have heard nothing."""
+        """Once a second: look after the seats with something in flight, and those that have long heard nothing."""
         while True:
             await asyncio.sleep(SWEEP_EVERY.total_seconds())
             for cohort in list(self._cohorts.values()):
-                if not cohort.settled:
+                if not cohort.settled and time.monotonic() >= cohort.look_at:
                     for seats in slices(cohort.seats, SLICE):
                         self._look_after(cohort, seats, time.monotonic())
                         await self._turn(len(seats))

@@ -3,13 +3,13 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum, auto
 
 from streams.cursor import START, Cursor
 from streams.processes import RELEASED
-from streams.receipts import HandedOver, Receipt, Refusal
+from streams.receipts import HandedOver, News, Receipt, Refusal
 from streams.subscribers import Opened, Suspect
 from telemetry.flow import Flow
 
@@ -51,19 +51,6 @@ class Left:
     given: Sequence[Given]
     confirmed_at: float
     progress_at: float
-
-
-@dataclass(slots=True)
-class News:
-    """What the next receipt has to say about single entries."""
-
-    handed_over: dict[Cursor, HandedOver] = field(default_factory=dict)
-    confirmed: set[Cursor] = field(default_factory=set)
-    mail: set[str] = field(default_factory=set)
-    suspect: str = ""
-
-    def __bool__(self) -> bool:
-        return bool(self.handed_over or self.confirmed or self.mail or self.suspect)
 
 
 class InFlight:
@@ -244,10 +231,7 @@ class InFlight:
             held=len(self.held),
             last_held=max(self.held, default=START),
             ended=ended,
-            suspect=news.suspect,
-            handed_over=news.handed_over,
-            confirmed=news.confirmed,
-            mail=news.mail,
+            news=news or None,
         )
 
     def _confirm(self, given: Given, now: float) -> None:

@@ -113,7 +113,7 @@ class Ledger:
                 batches.append([])
                 entries = 0
             batches[-1].append(name)
-            entries += len(receipt.handed_over) + len(receipt.confirmed)
+            entries += receipt.entries
         return [*(advances[k : k + ADVANCES] for k in range(0, len(advances), ADVANCES)), *batches]
 
     async def settle(self, subscriber: Subscriber) -> None:

@@ -19,6 +19,10 @@ from streams.subscribers import Opened
 
 T = TypeVar("T")
 
+LOOK_AFTER = 2.0
+"""Seconds from a delivery to the look whether it was taken. An activity takes a second to reach 100,000 streams on two
+cores; receipts that were written meanwhile would make it two. Deliveries that follow are confirmed by the same look."""
+
 
 class Outlet(Acceptance, Protocol):
     """A connection that takes bytes without waiting; what it cannot send at once it keeps."""
@@ -127,7 +131,8 @@ class HandedOut:
 class Cohort(Generic[T]):
     """The seats of one kind, and what was handed out to them and is not confirmed by all.
 
-    `settled`: no seat has anything in flight. `bookmarks`: when each seat is to hear how far the log has come, the
+    `settled`: no seat has anything in flight. `look_at`: when those that have are looked at next (loop's clock).
+    `bookmarks`: when each seat is to hear how far the log has come, the
     earliest first; a seat that was given up stays in it until then.
     """
 
@@ -135,6 +140,7 @@ class Cohort(Generic[T]):
         self.kind = kind
         self.seats: dict[Seat[T], None] = {}
         self.settled = True
+        self.look_at = 0.0
         self.bookmarks: deque[tuple[float, Seat[T]]] = deque()
         self._handed_out: deque[HandedOut] = deque()
         self._first = 0
@@ -146,8 +152,13 @@ class Cohort(Generic[T]):
 
     def hand_out(self, entry: Entry[T], at: float) -> None:
         """One more delivery. Who is written its frame counts it in `written`."""
-        self.settled = False
+        self.unsettled(at)
         self._handed_out.append(HandedOut(entry.cursor, entry.prev, at))
+
+    def unsettled(self, at: float) -> None:
+        """Something is in flight; what follows while it is changes nothing about when it is looked at."""
+        if self.settled:
+            self.settled, self.look_at = False, at + LOOK_AFTER
 
     def reached(self, count: int, head: Cursor) -> Cursor:
         """The place in the log of who has had `count` deliveries, when all up to `head` has been looked at."""
@@ -183,6 +194,7 @@ class Cohort(Generic[T]):
 
     def forget_confirmed(self) -> None:
         """Drop what every seat has confirmed."""
+        self.look_at += LOOK_AFTER
         needed = min((seat.confirmed for seat in self.seats), default=self.end)
         self.settled = needed == self.end and not any(seat.before for seat in self.seats)
         while self._first < needed:

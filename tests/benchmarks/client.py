@@ -140,11 +140,14 @@ async def load(
     in_flight: int = 64,
     per_second: int = 0,
     reconnect: bool = False,
+    nap: int = 0,
 ) -> AsyncIterator[Load]:
     """Client processes on `core`, at least one a target; nothing is open yet. All are ended when the block is left.
 
     `in_flight` and `per_second` (0: no limit) bound the opens of each process. An open that is refused is tried again
     every 50 ms until `Load.open` has lost its patience; with `reconnect` so is a stream that was cut, with its cursor.
+    `nap` is for clients that share cores with servers: so many microseconds pass between two looks at the sockets, so
+    that a delivery does not interrupt the server for every client that it wakes.
     """
     program = build("client")
     async with AsyncExitStack() as stack:
@@ -159,6 +162,7 @@ async def load(
                 "first-source": 1 + len(processes) * 4 % 200,
                 "retry": 1,
                 "reconnect": int(reconnect),
+                "nap": nap,
             }
             with on_core(core):
                 process = await asyncio.create_subprocess_exec(

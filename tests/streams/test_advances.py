@@ -15,7 +15,7 @@ from streams.connection import connect
 from streams.cursor import Cursor
 from streams.keys import Keys
 from streams.ledger import Ledger
-from streams.receipts import Receipt, Refusal
+from streams.receipts import News, Receipt, Refusal
 from streams.subscribers import Subscriber
 from telemetry.metrics import Metrics
 
@@ -57,7 +57,7 @@ async def _outcome(
     for device, (position, epoch) in moved.items():
         receipt = Receipt(device, epoch, partial(_note, refused, device), position, position)
         if not short:
-            receipt.mail.add("nothing:that-anybody-wrote")
+            receipt.news = News(mail={"nothing:that-anybody-wrote"})
         assert receipt.only_advances is short
         ledger.record(receipt)
     await ledger.flush()

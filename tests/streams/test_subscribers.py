@@ -14,7 +14,7 @@ from streams.errors import StreamsUnavailable
 from streams.keys import Keys
 from streams.ledger import LONGEST_PAUSE, SHARE_OF_REDIS, SHORTEST_PAUSE, Ledger, pause_after
 from streams.processes import RELEASED
-from streams.receipts import HandedOver, Receipt, Refusal
+from streams.receipts import HandedOver, News, Receipt, Refusal
 from streams.subscribers import Opened, Subscriber, SubscriberInvalid, Subscribers
 from tests.support.floor import PHONE, ProcessFloor
 from tests.support.running import in_background
@@ -55,10 +55,10 @@ def receipt(
     """A receipt of that stream; what is handed over is released at once."""
     at = opened.position if position is None else Cursor.parse(position) if isinstance(position, str) else position
     made = Receipt(opened.subscriber, opened.epoch, lambda _: None, at, at)
-    for cursor, deliveries in (handed or {}).items():
-        made.handed_over[cursor] = HandedOver(RELEASED, deliveries)
-        made.floor = min(made.floor, Cursor(cursor - 1))
-        made.held, made.last_held = len(made.handed_over), max(made.handed_over)
+    if handed:
+        made.news = News({cursor: HandedOver(RELEASED, deliveries) for cursor, deliveries in handed.items()})
+        made.floor = min(at, *(Cursor(cursor - 1) for cursor in handed))
+        made.held, made.last_held = len(handed), max(handed)
     return made
 
 
@@ -162,7 +162,7 @@ async def test_what_was_handed_over_is_pending_until_confirmed(
     assert second == again.position
 
     confirmed = receipt(again)
-    confirmed.confirmed.add(second)
+    confirmed.news = News(confirmed={second})
     ledger.record(confirmed)
     await ledger.flush()
     assert (await subscribers.open(PHONE, since=None, head=HEAD)).pending == ()

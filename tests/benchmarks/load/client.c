@@ -1,6 +1,7 @@
 /* Load client: N server-sent event streams in one thread, told what to do by lines on standard input.
  *
  *   client HOST PORT REQUESTS OPENED_BY [in-flight=64] [per-second=0] [sources=4] [first-source=1] [retry=0] [reconnect=0]
+ *          [nap=0]
  *
  * REQUESTS is a file of records, a 32-bit length in the machine's order and as many bytes: one whole HTTP request a
  * connection. A connection is open when its body has shown OPENED_BY. An event counts when its data carries a marker
@@ -17,7 +18,7 @@
  *   allow N                    {"type":"allowed"}: from now on N opens in flight
  *   end of input               the end
  *
- * With retry=1 an open that is refused is tried again after RETRY_US. With reconnect=1 a connection that is lost or refused comes back after RETRY_US; the text `"since":null` in its
+ * After each look at its sockets that finds less than 512 ready it sleeps `nap` microseconds. With retry=1 an open that is refused is tried again after RETRY_US. With reconnect=1 a connection that is lost or refused comes back after RETRY_US; the text `"since":null` in its
  * request, followed by at least CURSOR spaces, is overwritten with the `id:` of the last event it has seen.
  */
 #define _GNU_SOURCE
@@ -73,7 +74,7 @@ static uint32_t count;
 static int epoll_fd;
 static struct sockaddr_in server;
 static const char *opened_by;
-static uint32_t most_in_flight = 64, per_second, sources = 4, first_source = 1, reconnect, retry;
+static uint32_t most_in_flight = 64, per_second, sources = 4, first_source = 1, reconnect, retry, nap;
 
 static struct { uint32_t index; uint64_t due; } *queue; /* to open, in order of `due`; each connection at most once */
 static uint32_t queue_head, queue_length, in_flight, open_now, failed, refused, lost, reopened, opened_this_second;
@@ -503,6 +504,7 @@ static void option(const char *text) {
   static const struct { const char *name; uint32_t *value; } options[] = {
     {"in-flight=", &most_in_flight}, {"per-second=", &per_second}, {"sources=", &sources},
     {"first-source=", &first_source}, {"reconnect=", &reconnect}, {"retry=", &retry},
+    {"nap=", &nap},
   };
   for (size_t k = 0; k < sizeof options / sizeof *options; k++) {
     size_t length = strlen(options[k].name);
@@ -533,6 +535,7 @@ int main(int argc, char **argv) {
     int wait = begin_due();
     int ready = epoll_wait(epoll_fd, events, 512, wait);
     if (ready < 0 && errno != EINTR) die("epoll_wait");
+    if (nap && ready < 512) usleep(nap);
     for (int k = 0; k < ready; k++) {
       if (events[k].data.u32 == (uint32_t)STDIN) { commands(); continue; }
       struct connection *c = &connections[events[k].data.u32];
