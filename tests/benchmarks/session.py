@@ -11,6 +11,12 @@ from tests.benchmarks.peers.child import Peer
 
 SERVER_CORE, CLIENT_CORE = 0, 1
 BURST = 50
+STEADY = 4.0
+"""Seconds at one rate of publication; the next is FASTER times as high, up to MOST_RATE a second."""
+FASTER = 1.3
+MOST_RATE = 200
+SLOWEST = 1_000.0
+"""Milliseconds within which 99 of 100 deliveries arrive at a rate that counts as sustained: the product's SLO."""
 PATIENCE = 300.0
 """Seconds for the deliveries of a burst."""
 REST = 2.0
@@ -21,15 +27,19 @@ REST = 2.0
 class Session:
     """Figures of one session, with as many `subscribers` as the server is measured with.
 
-    Deliveries a second, from the first to the last, `burst`: BURST activities at once; `paced`: each one published when
-    the one before had arrived everywhere, so that the road from publication to the server's fan-out counts as well.
-    Latencies in milliseconds; `client_load` is a share of one core, in bursts; `cpu_per_delivery` seconds, in bursts.
+    Deliveries a second, from the first to the last. `sustained`: at the highest steady rate of publication at which 99
+    of 100 arrive within SLOWEST and none is missing; `sustained_load` of the client's core. `burst`: BURST activities
+    at once. `paced`: each one published when the one before had arrived everywhere, so that the road from publication
+    to the server's fan-out counts as well. Latencies in milliseconds; `client_load` is a share of one core, in bursts;
+    `cpu_per_delivery` seconds, in bursts.
     """
 
     subscribers: int
     opens_per_second: float
     refused: int
     bytes_per_idle: float
+    sustained: float
+    sustained_load: float
     burst: float
     paced: float
     paced_p50: float
@@ -54,9 +64,9 @@ async def opened_all(clients: Load, name: str, within: float = 600) -> Opened:
 
 
 async def session(
-    peer: Peer, subscribers: int, *, bursts: int, paced: int, say: Callable[[str], None] = lambda _: None
+    peer: Peer, subscribers: int, *, bursts: int, paced: int, rates: int, say: Callable[[str], None] = lambda _: None
 ) -> Session:
-    """Run one. Raises SessionFailed when not everything was opened or has arrived everywhere."""
+    """Run one, with up to `rates` rates. Raises SessionFailed when something was not opened or has not arrived."""
     subscribers = min(subscribers, peer.most)
     async with peer.running(SERVER_CORE), load([peer.target(subscribers)], core=CLIENT_CORE) as clients:
         await asyncio.sleep(REST / 4)
@@ -75,11 +85,18 @@ async def session(
         cpu = (peer.cpu() - cpu) / sum(report.deliveries for report in reports)
         slow = await _paced(peer, clients, 1 + bursts * BURST, paced)
         say(f"paced {slow.per_second:,.0f}/s")
+        first = 1 + bursts * BURST + paced
+        steady = await _sustained(
+            peer, clients, first, slow.per_second / subscribers, subscribers=subscribers, rates=rates
+        )
+        say(f"sustained {steady.per_second:,.0f}/s, client {steady.client_load:.0%} busy")
     return Session(
         subscribers=subscribers,
         opens_per_second=subscribers / opened.seconds,
         refused=opened.refused,
         bytes_per_idle=idle,
+        sustained=steady.per_second,
+        sustained_load=steady.client_load,
         burst=statistics.median(report.per_second for report in reports),
         paced=slow.per_second,
         paced_p50=slow.latencies.quantile(0.5),
@@ -110,3 +127,24 @@ async def _paced(peer: Peer, clients: Load, first: int, count: int) -> Report:
             report = await clients.report()
             raise SessionFailed(f"{peer.name}: {sequence} has not arrived everywhere; {report.failure}") from error
     return await clients.report()
+
+
+async def _sustained(peer: Peer, clients: Load, first: int, a_second: float, *, subscribers: int, rates: int) -> Report:
+    """Publish at rates around `a_second` and higher, whatever has arrived; what was seen at the last that counts."""
+    best: Report | None = None
+    rate, loop = a_second * 0.6, asyncio.get_running_loop()
+    while rates and rate < MOST_RATE:
+        count = max(2, round(STEADY * rate))
+        await clients.expect(first, count)
+        started = loop.time()
+        for k in range(count):
+            await asyncio.sleep(max(0, started + k / rate - loop.time()))
+            await peer.publish(first + k, 1)
+        late = loop.time() - started - count / rate  # a server that does not take the next before the last is out
+        report = await settled(clients, count * subscribers, within=STEADY)
+        if report.missing or max(late * 1_000, report.latencies.quantile(0.99)) > SLOWEST:
+            break
+        best, first, rate, rates = report, first + count, rate * FASTER, rates - 1
+    if best is None:
+        raise SessionFailed(f"{peer.name} sustains no rate, not even {rate:.1f} a second")
+    return best
