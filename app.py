@@ -22,7 +22,7 @@ from uvicorn.config import STARTUP_FAILURE
 from cache.reads import ReadBits
 from cache.scripts import LUA
 from cache.sweeper import Sweeper
-from resolvers.activities import Activity, decode, topics
+from resolvers.activities import Activity, decode, topics, type_of
 from resolvers.database.engine import connect as connect_database
 from resolvers.database.engine import newest_revision, revision
 from resolvers.database.feed import JoinedFeed, StoredActivities
@@ -41,7 +41,7 @@ from resolvers.frames import Deliveries
 from resolvers.gaps import Continuations
 from resolvers.identity import Tokens, Viewer
 from resolvers.live import LiveFeed, to_detail
-from resolvers.monitoring import watch
+from resolvers.monitoring import watch, watch_polls
 from resolvers.reading import Reading
 from resolvers.recent import Recent
 from resolvers.refresher import Refresher
@@ -116,6 +116,7 @@ class Floor:
     engine: AsyncEngine
     redis: "Redis"
     database: Database
+    metrics: Metrics
     tail: Tail[Activity]
     ledger: Ledger
     checkpoints: Checkpoints
@@ -156,11 +157,12 @@ def build_floor(settings: Settings, *, database_url: str, redis_url: str, metric
         dead_letters=dead_letters,
         flow=metrics.flow,
         most_attempts=settings.max_delivery_attempts,
+        type_of=type_of,
     )
     health = watch(
         ping=redis.ping,
         pel=lambda: read_pending(redis),
-        log_of_record=log_of_record,
+        lag=log_of_record.lag,
         shared=shared,
         metrics=metrics,
     )
@@ -175,6 +177,7 @@ def build_floor(settings: Settings, *, database_url: str, redis_url: str, metric
         topics=topics,
         observer=deliveries,
         give_up=deliveries.give_up,
+        type_of=type_of,
         bookmark_every=settings.bookmark_every,
     )
     recent = Recent(source=tail, parliament=Parliament(database=database), metrics=metrics, size=settings.feed_window)
@@ -232,6 +235,7 @@ def build_floor(settings: Settings, *, database_url: str, redis_url: str, metric
         live=live,
         health=health,
         log_of_record=log_of_record,
+        pollers=watch_polls(health, metrics),
     )
     tasks: dict[str, Work] = {
         "tail": tail.run,
@@ -263,6 +267,7 @@ def build_floor(settings: Settings, *, database_url: str, redis_url: str, metric
         engine=engine,
         redis=redis,
         database=database,
+        metrics=metrics,
         tail=tail,
         ledger=shared.ledger,
         checkpoints=checkpoints,

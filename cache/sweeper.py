@@ -9,6 +9,7 @@ from typing import Protocol
 
 from cache.reads import KEPT_FOR, ReadBits
 from telemetry.metrics import Metrics
+from telemetry.rounds import Rounds
 from telemetry.tasks import end
 
 log = logging.getLogger("divisionbell.cache")
@@ -56,6 +57,7 @@ class Sweeper:
         self._versions = versions
         self._leadership = leadership
         self._metrics = metrics
+        self._ended = Rounds(metrics.repairs_waiting_seconds.labels(what="read_marks"))
         self._every = every
         self._seen: tuple[str, float] | None = None
 
@@ -66,7 +68,8 @@ class Sweeper:
                 async with self._leadership.hold() as lease:
                     log.info("leading: read marks")
                     self._seen = None
-                    await self._lead(lease)
+                    with self._ended.leading():
+                        await self._lead(lease)
             except Exception as error:  # noqa: BLE001 - whatever PostgreSQL's driver raises, the remedy is to try again
                 log.warning("the sweeper lost its footing, trying again", extra={"error": repr(error)})
                 await asyncio.sleep(1)
@@ -101,6 +104,7 @@ class Sweeper:
         async for versions in self._versions.changed_within(age):
             behind += await self._bits.compare(versions)
         self._seen = (identity, now)
+        self._ended.done()
         self._metrics.read_marks_behind_total.inc(behind)
         if behind:
             log.warning("read marks had not reached Redis", extra={"users": behind, "age": str(age)})

@@ -13,6 +13,7 @@ from streams.dead_letters import DeadLetters
 from streams.entries import Entry
 from streams.marker import RenderMarker
 from streams.seats import Frames
+from telemetry.flow import LIVE, About, Failure
 from telemetry.health import HealthSampler
 from telemetry.metrics import Metrics
 
@@ -73,7 +74,7 @@ class Deliveries:
     def handed_out(self, entry: Entry[Activity], seats: int) -> None:
         """So many connections have just accepted the entry."""
         late = datetime.now(UTC).timestamp() * 1_000 - entry.published_at
-        self.metrics.sse_delivery_latency_ms.observe((entry.item.type.value, "live"), late, seats)
+        self.metrics.sse_delivery_latency_ms.observe((entry.item.type.value, LIVE), late, seats)
         self.health.delivery.delivered(late, seats)
 
     async def give_up(self, entry: Entry[Activity], frames: Frames[Activity]) -> bool:
@@ -81,13 +82,13 @@ class Deliveries:
 
         Nothing later passes it in the meantime, a quarter of a second.
         """
-        failures = self.metrics.flow.failures
-        failures["render"] += 1
+        flow, about = self.metrics.flow, About(entry.item.type.value, LIVE, entry.published_at)
+        flow.fail(Failure.RENDER, about)
         for again_after in RENDER_AGAIN_AFTER:
             await asyncio.sleep(again_after)
             if frames.delivery(entry) is not None:
                 return True
-            failures["render"] += 1
+            flow.fail(Failure.RENDER, about)
         self.health.delivery.failed()
         error = frames.error if isinstance(frames, SharedFrames) else "cannot be rendered"
         attempts = len(RENDER_AGAIN_AFTER) + 1

@@ -1,14 +1,15 @@
 """What a process watches of itself: probes for the health sample, and gauges that show the sample to Prometheus."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from resolvers.activities import Activity
-from streams.entries import Log
 from streams.keys import Keys
 from streams.shared import Shared
 from telemetry.advice import Advice, Transport
 from telemetry.health import HealthSampler, Pel
 from telemetry.metrics import Metrics
+from telemetry.pollers import Pollers
 
 GROUPS = "users"
 """The `consumer_group` label: there is one group a subscriber, and a label for each would be 100,000 series."""
@@ -18,11 +19,15 @@ def watch(
     *,
     ping: Callable[[], Awaitable[object]],
     pel: Callable[[], Awaitable[Pel]],
-    log_of_record: Log[Activity],
+    lag: Callable[[], Awaitable[timedelta]],
     shared: Shared[Activity],
     metrics: Metrics,
 ) -> HealthSampler:
-    """The sampler of a process. `ping` asks Redis for a sign of life, `pel` for what is pending."""
+    """The sampler of a process.
+
+    `ping` asks Redis for a sign of life, `pel` for what is pending; `lag` asks PostgreSQL how long the sequencer has
+    left something waiting.
+    """
     tail, letters = shared.tail, shared.dead_letters
 
     async def redis() -> bool:
@@ -30,7 +35,7 @@ def watch(
         return True
 
     async def database() -> bool:
-        await log_of_record.head()
+        metrics.sequencer_lag_seconds.set((await lag()).total_seconds())
         return True
 
     async def follows() -> bool:
@@ -54,14 +59,41 @@ def watch(
     return health
 
 
+def watch_polls(health: HealthSampler, metrics: Metrics) -> Pollers:
+    """Who polls, at the interval that is advised just now."""
+    pollers = Pollers(interval=lambda: health.now.advice.poll_interval + health.now.advice.jitter)
+    metrics.sse_polling_fallback_active.set_function(lambda: len(pollers))
+    return pollers
+
+
 def _show(health: HealthSampler, *, shared: Shared[Activity], metrics: Metrics) -> None:
+    """Have the gauges show the sample that there is when somebody scrapes."""
     stream = Keys().stream
-    metrics.redis_streams_pel_total.labels(stream, GROUPS).set_function(lambda: health.now.pel.total)
-    metrics.redis_streams_pel_age_seconds.labels(stream, GROUPS).set_function(
-        lambda: health.now.pel.oldest.total_seconds()  # noqa: PLW0108 - of the sample there is then
-    )
+    for gauge in (metrics.redis_streams_pel_total, metrics.sse_pel_total_pending):
+        gauge.labels(stream, GROUPS).set_function(lambda: health.now.pel.total)
+    for gauge in (metrics.redis_streams_pel_age_seconds, metrics.sse_pel_oldest_age_seconds):
+        gauge.labels(stream, GROUPS).set_function(
+            lambda: health.now.pel.oldest.total_seconds()  # noqa: PLW0108 - of the sample there is then
+        )
+    metrics.sse_pel_growth_rate.labels(stream, GROUPS).set_function(lambda: health.now.growth)
+    metrics.redis_streams_length.labels(stream).set_function(lambda: health.now.pel.length)
     metrics.redis_streams_memory_bytes.labels(stream).set_function(lambda: health.now.pel.memory)
-    metrics.sse_polling_fallback_active.set_function(lambda: health.now.advice.mode is Transport.POLLING)
+    metrics.redis_memory_used_bytes.set_function(lambda: health.now.pel.redis_memory)
+    metrics.redis_memory_limit_bytes.set_function(lambda: health.now.pel.redis_limit)
+    for mode in Transport:
+        metrics.sse_transport_advised.labels(mode.value).set_function(
+            lambda mode=mode: health.now.advice.mode is mode  # type: ignore[misc]
+        )
+    for dependency in ("redis", "database", "tail"):
+        metrics.dependency_up.labels(dependency).set_function(
+            lambda dependency=dependency: getattr(health.now, dependency)  # type: ignore[misc]
+        )
+    for dependency in ("redis", "database"):
+        metrics.dependency_answer_seconds.labels(dependency).set_function(
+            lambda dependency=dependency: health.now.answered.get(dependency, 0.0)  # type: ignore[misc]
+        )
+    metrics.tail_lagging.set_function(lambda: shared.tail.lagging)
+    metrics.ledger_receipts_waiting.set_function(lambda: len(shared.ledger))
     metrics.dead_letters_halted.set_function(lambda: shared.dead_letters.halted)
 
     def count(advice: Advice) -> None:

@@ -33,6 +33,7 @@ from streams.seats import Kind, Outlet, Seat
 from streams.shared import Shared
 from streams.steps import Acceptance, Bookmark, Closed, Confirmation, Delivery, Healed, Missing, Note, Step
 from streams.subscribers import Opened, Subscriber
+from telemetry.flow import LIVE, RECOVERED, About, Failure
 from telemetry.health import HealthSampler
 from telemetry.metrics import Metrics
 
@@ -225,7 +226,7 @@ class LiveStream:
     def stalled(self) -> None:
         """Its connection takes nothing: cut it."""
         self._closed = Closed.STALLED
-        self._parts.health.delivery.failed()
+        self._parts.health.delivery.failed(self._place.in_flight if isinstance(self._place, Seat) else 1)
         if self._outlet is not None:
             self._outlet.abort()
 
@@ -307,7 +308,7 @@ class LiveStream:
                 self._observe(delivery)
                 return
             error, self._broken = self._broken, None
-            self._parts.metrics.flow.failures["render"] += 1
+            self._parts.metrics.flow.fail(Failure.RENDER, About(delivery.entry.item.type.value, mode_of(delivery)))
             if again_after is not None:
                 await asyncio.sleep(again_after)
             elif missing := await self._give_up(delivery, error):
@@ -335,8 +336,8 @@ class LiveStream:
     def _observe(self, delivery: Delivery[Activity]) -> None:
         """It has just been accepted by the connection."""
         late = datetime.now(UTC).timestamp() * 1_000 - delivery.entry.published_at
-        mode = "live" if delivery.live else "recovered"
-        self._parts.metrics.sse_delivery_latency_ms.observe((delivery.entry.item.type.value, mode), late)
+        labels = (delivery.entry.item.type.value, mode_of(delivery))
+        self._parts.metrics.sse_delivery_latency_ms.observe(labels, late)
         if delivery.live:
             self._parts.health.delivery.delivered(late)
 
@@ -356,6 +357,11 @@ class LiveStream:
             retry_after=retry_after,
             read_state=read_state,
         )
+
+
+def mode_of(delivery: Delivery[Activity]) -> str:
+    """What metrics call the way a delivery came."""
+    return LIVE if delivery.live else RECOVERED
 
 
 def _nothing() -> None:

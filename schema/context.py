@@ -23,6 +23,7 @@ from schema.rendering import Rendering
 from schema.wire import Wire, frame
 from streams.entries import Log
 from telemetry.health import HealthSampler
+from telemetry.pollers import Pollers
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Services:
     live: LiveFeed
     health: HealthSampler
     log_of_record: Log[Activity]
+    pollers: Pollers
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,7 @@ class Query:
         filter: ActivityFilter | None = None,  # noqa: A002 - a GraphQL argument
     ) -> FeedUpdates:
         context = allowed(info, Scope.READ)
+        context.services.pollers.polled(context.viewer.user)
         page = await context.services.updates.since(since, first=checked(first), chosen=to_filter(filter))
         return FeedUpdates(page=page, cursor=page.cursor, head=page.head, has_more=page.has_more)
 

@@ -19,6 +19,7 @@ from streams.receipts import Refusal
 from streams.shared import Shared
 from streams.steps import Acceptance, Bookmark, Closed, Confirmation, Delivery, Lack, Missing, Note, Step, TakenAtOnce
 from streams.subscribers import Opened
+from telemetry.flow import LIVE, RECOVERED, SOMETHING_LIVE, About, Failure
 
 T = TypeVar("T")
 
@@ -258,7 +259,8 @@ class Consumer(Generic[T]):
             self.books.buried(entry.cursor)
             self._mail.telling(f"dead:{entry.cursor}")
             return Missing(entry.prev, entry.cursor, Lack.DEAD)
-        self.books.take(entry.cursor, attempt=attempt, fate=Fate.DELIVERED, now=self._clock())
+        about = About(self._shared.type_of(entry.item), LIVE if live else RECOVERED, entry.published_at)
+        self.books.take(entry.cursor, attempt=attempt, fate=Fate.DELIVERED, now=self._clock(), about=about)
         if attempt > 1:
             self._record()  # it is claimed, and Redis counts the hand-over
         return Delivery(entry, attempt, live)
@@ -293,6 +295,7 @@ class Consumer(Generic[T]):
     async def _turn_page(self) -> None:
         self._wake.clear()
         if self._live and self.position < self._shared.tail.ring.floor:
+            self._shared.flow.fail(Failure.LAGGING, SOMETHING_LIVE)
             self.close(Closed.LAGGING)
             return
         if self._line.elsewhere and self._clock() >= self._look_at:
@@ -345,7 +348,7 @@ class Consumer(Generic[T]):
             changed = self.books.taken(taken, now)
             stands_still = self.books.given and now - self.books.progress_at > STALLED.total_seconds()
             if stands_still and self.closed is None:
-                self._shared.flow.failures["stalled"] += 1
+                self.books.stalled()
                 self.close(Closed.STALLED)
         if told or (changed and not self._pages):
             self._record()

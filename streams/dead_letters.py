@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -55,6 +55,10 @@ class LetterStore(Protocol):
 
     async def to_heal(self) -> Sequence[tuple[str, int, Cursor]]:
         """Subscriber, ID and cursor of letters that were redriven and have not been confirmed."""
+        ...
+
+    async def waiting(self) -> Mapping[str, int]:
+        """How many letters wait, by what for."""
         ...
 
     async def healed(self, letter_id: int) -> None:
@@ -181,7 +185,7 @@ class DeadLetters:
         await self._store.healed(letter_id)
 
     async def _written(self, letter: Letter, group: str) -> bool:
-        if not self.limit.allows(now=self._now(), handed_over=self._flow.attempts):
+        if not self.limit.allows(now=self._now(), handed_over=self._flow.handed_over):
             return False
         log.warning(
             "dead letter",
@@ -197,7 +201,7 @@ class DeadLetters:
         except Exception as error:  # noqa: BLE001 - the store's own errors: PostgreSQL is away
             log.warning("dead letter not written", extra={"error": repr(error)})
             return False
-        self.limit.count(now=self._now(), handed_over=self._flow.attempts)
+        self.limit.count(now=self._now(), handed_over=self._flow.handed_over)
         return True
 
 

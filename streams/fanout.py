@@ -17,7 +17,7 @@ from streams.receipts import Receipt
 from streams.seats import Cohort, Frames, Kind, Outlet, Seat, Sitter, confirm
 from streams.subscribers import Opened
 from streams.tail import Tail
-from telemetry.flow import Flow
+from telemetry.flow import LIVE, UNKNOWN, About, Failure, Flow
 
 T = TypeVar("T")
 
@@ -67,9 +67,10 @@ class Fanout(Generic[T]):
         topics: Callable[[T], Iterable[Hashable]],
         observer: Observer,
         give_up: GiveUp[T],
+        type_of: Callable[[T], str] = lambda _: UNKNOWN,
         bookmark_every: timedelta = timedelta(seconds=10),
     ) -> None:
-        """`topics`: an entry interests only kinds that name one of them."""
+        """`topics`: an entry interests only kinds that name one of them. `type_of`: what metrics call an item."""
         self._tail = tail
         self._ledger = ledger
         self._flow = flow
@@ -77,6 +78,7 @@ class Fanout(Generic[T]):
         self._topics = topics
         self._observer = observer
         self._give_up = give_up
+        self._type_of = type_of
         self._bookmark_every = bookmark_every.total_seconds()
         self._cohorts: dict[Hashable, Cohort[T]] = {}
         self._by_topic: dict[Hashable, dict[Cohort[T], None]] = {}
@@ -132,7 +134,8 @@ class Fanout(Generic[T]):
         """Give the seat up."""
         cohort = seat.cohort
         if seat.in_flight:
-            self._confirm(seat, time.monotonic())
+            confirm(seat, seat.outlet.taken(), time.monotonic(), self._flow)
+            cohort.book(self._flow)
         left = cohort.left(seat, self.head)
         seat.written = GIVEN_UP
         del cohort.seats[seat]
@@ -207,7 +210,7 @@ class Fanout(Generic[T]):
         now = time.monotonic()
         for cohort, shown in wanted.items():
             for entry in shown:
-                cohort.hand_out(entry, now)
+                cohort.hand_out(entry, now, About(self._type_of(entry.item), LIVE, entry.published_at))
         self._reach(entries[-1].cursor if entries else self._tail.head)
         for cohort, shown in wanted.items():
             await self._write(cohort, shown, b"".join(frame for frame in frames[cohort] if frame))
@@ -249,8 +252,8 @@ class Fanout(Generic[T]):
                     count += 1
                     seat.outlet.write(data)
             flow.matched += count * len(shown)
-            flow.attempts += count * len(shown)
             for entry in shown:
+                flow.attempted[self._type_of(entry.item), LIVE] += count
                 self._observer.handed_out(entry, count)
             await self._turn(len(seats))
 
@@ -278,10 +281,11 @@ class Fanout(Generic[T]):
         for seat in seats:
             if seat not in cohort.seats:
                 continue
-            if seat.in_flight and self._confirm(seat, now):
+            if seat.in_flight and confirm(seat, seat.outlet.taken(), now, self._flow):
                 self._record(seat)
             if seat.in_flight and now - seat.waits_since() > STALLED:
-                seat.sitter.stalled()
+                self._stalled(seat)
+        cohort.book(self._flow)
 
     def _bookmark(self, cohort: Cohort[T], seats: Iterable[Seat[T]], now: float) -> None:
         """Tell how far the log has come; whoever is just being written to hears it by itself."""
@@ -295,10 +299,11 @@ class Fanout(Generic[T]):
                 self._record(seat)
                 seat.outlet.write(bookmark)
 
-    def _confirm(self, seat: Seat[T], now: float) -> int:
-        count = confirm(seat, seat.outlet.taken(), now)
-        self._flow.delivered[0] += count
-        return count
+    def _stalled(self, seat: Seat[T]) -> None:
+        handed_out = seat.cohort.handed_out(seat.confirmed, seat.written)
+        for about in (*(given.about for given in seat.before), *(one.about for one in handed_out)):
+            self._flow.fail(Failure.STALLED, about)
+        seat.sitter.stalled()
 
     def _record(self, seat: Seat[T]) -> None:
         position = seat.settled(self.head)

@@ -11,7 +11,7 @@ from streams.cursor import START, Cursor
 from streams.processes import RELEASED
 from streams.receipts import HandedOver, News, Receipt, Refusal
 from streams.subscribers import Opened, Suspect
-from telemetry.flow import Flow
+from telemetry.flow import NOTHING_KNOWN, About, Failure, Flow
 
 PEL_IDLE = timedelta(seconds=60)
 """What a client does not confirm for so long becomes pending, and is handed over again."""
@@ -32,7 +32,7 @@ class Fate(Enum):
 class Given:
     """An entry that was handed over at `at` (loop's clock); the bytes end at offset `through`.
 
-    `before` was the stream's position until then.
+    `before` was the stream's position until then. `about` is what metrics need of it.
     """
 
     cursor: Cursor
@@ -41,6 +41,7 @@ class Given:
     before: Cursor
     at: float
     through: int = 0
+    about: About = NOTHING_KNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +115,11 @@ class InFlight:
         """The PEL has it."""
         self.held[cursor] = None
 
-    def take(self, cursor: Cursor, *, attempt: int, fate: Fate, now: float) -> None:
+    def take(self, cursor: Cursor, *, attempt: int, fate: Fate, now: float, about: About = NOTHING_KNOWN) -> None:
         """Hand an entry over: it has the stream's attention until `sent`. Moves the position, never back."""
-        self.handing = Given(cursor, attempt, fate, self.position, now)
+        self.handing = Given(cursor, attempt, fate, self.position, now, about=about)
         self.position = max(self.position, cursor)
-        self._flow.attempts += 1
+        self._flow.attempted[about.type, about.mode] += 1
         if cursor in self.held:
             self.news.handed_over[cursor] = HandedOver(self._process, attempt)
 
@@ -153,6 +154,7 @@ class InFlight:
             kept = [given for given in shelf if given.cursor > through]
             for given in shelf:
                 if given.cursor <= through:
+                    self._observe(given)
                     self._confirm(given, now)
             shelf.clear()
             shelf.extend(kept)
@@ -234,10 +236,19 @@ class InFlight:
             news=news or None,
         )
 
+    def stalled(self) -> None:
+        """The connection takes nothing: all that was given has failed."""
+        for given in self.given:
+            self._flow.fail(Failure.STALLED, given.about)
+
+    def _observe(self, given: Given) -> None:
+        if given.fate is Fate.DELIVERED and given.about is not NOTHING_KNOWN:
+            self._flow.acknowledged((given.about.type,), self._wall_ms() - given.about.created_ms)
+
     def _confirm(self, given: Given, now: float) -> None:
         self._confirmed_at = self.progress_at = now
         if given.fate is Fate.DELIVERED:
-            self._flow.confirm(given.attempt)
+            self._flow.confirm(given.attempt, given.about)
         else:
             self._flow.gapped += 1
         self.forget(given.cursor)
@@ -257,4 +268,4 @@ class InFlight:
         known = known or Suspect(first.cursor, 0, wall - int((now - first.at) * 1_000), wall)
         self.suspect = replace(known, attempts=known.attempts + 1, last_ms=wall)
         self.news.suspect = str(self.suspect)
-        self._flow.failures["unconfirmed"] += 1
+        self._flow.fail(Failure.UNCONFIRMED, first.about)

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from streams.processes import DEAD_AFTER
 from streams.publisher import Publisher
 from streams.sequencer import Leadership, Lease
 from telemetry.metrics import Metrics
+from telemetry.rounds import Rounds
 from telemetry.tasks import end
 
 log = logging.getLogger("divisionbell.streams")
@@ -59,6 +61,9 @@ class Janitor:
         self._letters = letters
         self._leadership = leadership
         self._metrics = metrics
+        self._ended = {
+            what: Rounds(metrics.repairs_waiting_seconds.labels(what=what)) for what in ("pending", "redriven", "trim")
+        }
         self._park_after = _ms(park_after)
         self._unused_after = _ms(unused_after)
         self._dead_after = _ms(dead_after)
@@ -76,7 +81,10 @@ class Janitor:
             try:
                 async with self._leadership.hold() as lease:
                     log.info("leading: janitor")
-                    await self._lead(lease)
+                    with ExitStack() as stack:
+                        for rounds in self._ended.values():
+                            stack.enter_context(rounds.leading())
+                        await self._lead(lease)
             except Exception as error:  # noqa: BLE001 - whatever PostgreSQL's driver raises, the remedy is to try again
                 log.warning("janitor lost its footing, trying again", extra={"error": repr(error)})
                 await asyncio.sleep(self._round_every / 10)
@@ -95,8 +103,8 @@ class Janitor:
 
     async def _rounds(self) -> None:
         duties: dict[str, tuple[float, Callable[[], Awaitable[None]]]] = {
-            "round": (self._round_every, self.round),
-            "remail": (SELDOM.total_seconds(), self.remail),
+            "pending": (self._round_every, self.round),
+            "redriven": (SELDOM.total_seconds(), self.remail),
             "trim": (SELDOM.total_seconds(), self._publisher.trim),
         }
         clock = asyncio.get_running_loop().time
@@ -111,13 +119,17 @@ class Janitor:
                     await work()
                 except StreamsUnavailable as error:
                     log.warning("the janitor waits for Redis", extra={"duty": name, "error": str(error)})
+                else:
+                    self._ended[name].done()
 
     async def round(self) -> None:
-        """What is due often, once. Raises StreamsUnavailable."""
+        """What is due often, once. Raises StreamsUnavailable, and what PostgreSQL raises."""
         await self.park()
         await self.sweep()
         await self.forget()
         await self.bury_processes()
+        for state, count in (await self._letters.waiting()).items():
+            self._metrics.dead_letters.labels(state=state).set(count)
 
     async def remail(self) -> None:
         """Redriven letters that have not arrived: tell their subscribers again what a flush took.

@@ -19,8 +19,18 @@ async def read_pending(redis: "Redis", *, shard: int = 0) -> Pel:
         pipeline.get(keys.pending_total)
         pipeline.zrange(keys.pending_since, 0, 0, withscores=True)
         pipeline.zcard(keys.pending_since)
+        pipeline.xlen(keys.stream)
         pipeline.memory_usage(keys.stream, samples=5)
+        pipeline.info("memory")
         answers: Any = await pipeline.execute()
-    total, oldest, subscribers, memory = answers
+    total, oldest, subscribers, length, memory, info = answers
     age = max(0.0, time.time() - oldest[0][1] / 1_000) if oldest else 0.0
-    return Pel(int(total or 0), timedelta(seconds=age), subscribers, int(memory or 0))
+    return Pel(
+        total=int(total or 0),
+        oldest=timedelta(seconds=age),
+        subscribers=subscribers,
+        length=length,
+        memory=int(memory or 0),
+        redis_memory=int(info.get("used_memory", 0)),
+        redis_limit=int(info.get("maxmemory", 0)),
+    )

@@ -5,7 +5,7 @@ same operation and the same filter. What is pending, missed, told to one stream 
 """
 
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -16,6 +16,7 @@ from streams.in_flight import Fate, Given, Left
 from streams.receipts import Refusal
 from streams.steps import Acceptance
 from streams.subscribers import Opened
+from telemetry.flow import About, Flow
 
 T = TypeVar("T")
 
@@ -126,6 +127,7 @@ class HandedOut:
     cursor: Cursor
     prev: Cursor
     at: float
+    about: About
 
 
 class Cohort(Generic[T]):
@@ -144,16 +146,37 @@ class Cohort(Generic[T]):
         self.bookmarks: deque[tuple[float, Seat[T]]] = deque()
         self._handed_out: deque[HandedOut] = deque()
         self._first = 0
+        self._confirmed: Counter[tuple[int, int]] = Counter()
 
     @property
     def end(self) -> int:
         """How many deliveries there have been."""
         return self._first + len(self._handed_out)
 
-    def hand_out(self, entry: Entry[T], at: float) -> None:
+    def hand_out(self, entry: Entry[T], at: float, about: About) -> None:
         """One more delivery. Who is written its frame counts it in `written`."""
         self.unsettled(at)
-        self._handed_out.append(HandedOut(entry.cursor, entry.prev, at))
+        self._handed_out.append(HandedOut(entry.cursor, entry.prev, at, about))
+
+    def confirm(self, seat: Seat[T], reached: int) -> int:
+        """The seat has the first `reached` deliveries; return how many of them are new. `book` it before a turn."""
+        count, confirmed = reached - seat.confirmed, seat.confirmed
+        if count:
+            self._confirmed[confirmed, reached] += 1
+            seat.confirmed = reached
+        return count
+
+    def book(self, flow: Flow) -> None:
+        """Note in the flow, by type of activity, what seats have confirmed: nearly all of them the same deliveries."""
+        for (after, reached), seats in self._confirmed.items():
+            flow.delivered[0] += seats * (reached - after)
+            for one in self.handed_out(after, reached):
+                flow.succeeded[one.about.type, one.about.mode] += seats
+        self._confirmed.clear()
+
+    def handed_out(self, after: int, through: int) -> Iterator[HandedOut]:
+        """The deliveries after the first `after`, up to `through`."""
+        return itertools.islice(self._handed_out, after - self._first, through - self._first)
 
     def unsettled(self, at: float) -> None:
         """Something is in flight; what follows while it is changes nothing about when it is looked at."""
@@ -174,12 +197,9 @@ class Cohort(Generic[T]):
         )
 
     def _unconfirmed(self, seat: Seat[T]) -> Iterator[Given]:
-        before = seat.confirmed - self._first
-        for index, one in enumerate(
-            itertools.islice(self._handed_out, before, seat.written - self._first), seat.confirmed + 1
-        ):
+        for index, one in enumerate(self.handed_out(seat.confirmed, seat.written), seat.confirmed + 1):
             through = seat.mark_bytes if index <= seat.mark else seat.outlet.sent()
-            yield Given(one.cursor, 1, Fate.DELIVERED, one.prev, one.at, through)
+            yield Given(one.cursor, 1, Fate.DELIVERED, one.prev, one.at, through, one.about)
 
     def handed_out_at(self, count: int) -> float:
         """When the delivery after the first `count` was handed out."""
@@ -202,15 +222,18 @@ class Cohort(Generic[T]):
             self._first += 1
 
 
-def confirm(seat: Seat[T], taken: int, now: float) -> int:
-    """Note that the peer has `taken` of the bytes; return how many deliveries that confirms."""
-    sent, earlier = seat.outlet.sent(), len(seat.before)
+def confirm(seat: Seat[T], taken: int, now: float, flow: Flow) -> int:
+    """Note that the peer has `taken` of the bytes; return how many deliveries that confirms.
+
+    What was given before the stream sat down is noted in the flow at once, the rest when its cohort books it.
+    """
+    sent, earlier = seat.outlet.sent(), 0
     if taken > seat.taken:
         seat.taken, seat.progress_at = taken, now
     if seat.before:
-        seat.before = tuple(given for given in seat.before if given.through > taken)
+        earlier = _confirm_before(seat, taken, flow)
         if seat.before:
-            return earlier - len(seat.before)
+            return earlier
     if taken >= sent:
         reached = seat.written
     elif taken >= seat.mark_bytes:
@@ -218,7 +241,16 @@ def confirm(seat: Seat[T], taken: int, now: float) -> int:
     else:
         return earlier
     seat.mark, seat.mark_bytes = seat.written, sent
-    confirmed, seat.confirmed = earlier + reached - seat.confirmed, reached
+    confirmed = earlier + seat.cohort.confirm(seat, reached)
     if confirmed:
         seat.confirmed_at = now
+    return confirmed
+
+
+def _confirm_before(seat: Seat[T], taken: int, flow: Flow) -> int:
+    left = tuple(given for given in seat.before if given.through > taken)
+    for given in seat.before:
+        if given.through <= taken:
+            flow.confirm(1, given.about)
+    confirmed, seat.before = len(seat.before) - len(left), left
     return confirmed

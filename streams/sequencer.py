@@ -89,11 +89,13 @@ class Sequencer(Generic[T]):
     async def _announced(self) -> AsyncIterator[None]:
         log.info("leading: sequencer")
         self.leading = True
+        self._metrics.sequencer_leading.set(1)
         self._publisher.forget()
         try:
             yield
         finally:
             self.leading = False
+            self._metrics.sequencer_leading.set(0)
             log.info("no longer leading: sequencer")
 
     async def _lead(self, lease: Lease) -> None:

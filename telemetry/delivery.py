@@ -41,9 +41,9 @@ class DeliveryWindow:
         """Note `count` deliveries of that latency."""
         self._slot().counts[bisect_left(BOUNDS_MS, latency_ms)] += count
 
-    def failed(self) -> None:
-        """Note a live delivery that came to nothing."""
-        self._slot().failures += 1
+    def failed(self, count: int = 1) -> None:
+        """Note live deliveries that came to nothing."""
+        self._slot().failures += count
 
     def stats(self) -> DeliveryStats:
         """What the slots add up to."""

@@ -1,15 +1,43 @@
 """What became of every entry that a stream took on: the books of I5, kept where things happen, read when scraped."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 MOST_TOLD_APART = 4
 """Attempts 1, 2, 3, and 4 for all above."""
+UNKNOWN = "unknown"
+"""The type of an activity that nobody can read."""
+LIVE, RECOVERED = "live", "recovered"
+"""How an entry was delivered: when it came, or to a stream that had missed it. Only the first is held to the SLOs."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What metrics need of a delivery: the activity's type, the mode, when it was created (ms since 1970)."""
+
+    type: str = UNKNOWN
+    mode: str = RECOVERED
+    created_ms: int = 0
+
+
+NOTHING_KNOWN = About()
+SOMETHING_LIVE = About(mode=LIVE)
+
+
+class Failure(StrEnum):
+    """Why a delivery failed."""
+
+    RENDER = "render"
+    """It could not be turned into bytes."""
+    STALLED = "stalled"
+    """Its connection took nothing for ten seconds."""
+    UNCONFIRMED = "unconfirmed"
+    """It was first in line, the stream lived on, and nothing was confirmed."""
+    LAGGING = "lagging"
+    """Its stream read so slowly that it fell out of what a process keeps in memory."""
 
 
 class Carrier(Protocol):
@@ -21,13 +49,19 @@ class Carrier(Protocol):
         ...
 
 
+def _nothing_failed() -> Counter[tuple[str, ...]]:
+    """Every kind of failure from the start: a counter that appears with its first failure has not grown, for rate()."""
+    return Counter({(UNKNOWN, LIVE, failure.value): 0 for failure in Failure})
+
+
 @dataclass(slots=True)
 class Flow:
     """matched + adopted = delivered + in flight + gapped + dead + released, at any moment, for a process.
 
     `matched`: entries that a stream took from the log. `adopted`: pending ones it took over. `delivered`: confirmed, by
     attempt. `gapped`: told as a gap instead. `dead`: moved to the dead letters. `released`: left for the subscriber's
-    next stream. `attempts` counts every hand-over, `failures` by kind what went wrong with live ones.
+    next stream. Beside the books, by type of activity and mode: `attempted` counts every hand-over, `succeeded` what is
+    delivered, `failures` what went wrong, by kind too. `acknowledged` takes the age in ms of what a client confirmed.
     """
 
     matched: int = 0
@@ -35,14 +69,26 @@ class Flow:
     gapped: int = 0
     dead: int = 0
     released: int = 0
-    attempts: int = 0
     delivered: list[int] = field(default_factory=lambda: [0] * MOST_TOLD_APART)
-    failures: Counter[str] = field(default_factory=Counter)
+    attempted: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    succeeded: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    failures: Counter[tuple[str, ...]] = field(default_factory=_nothing_failed)
     streams: set[Carrier] = field(default_factory=set)
+    acknowledged: Callable[[tuple[str], float], None] = lambda _, __: None
 
-    def confirm(self, attempt: int) -> None:
+    def confirm(self, attempt: int, about: About) -> None:
         """Note a confirmed delivery."""
         self.delivered[min(attempt, MOST_TOLD_APART) - 1] += 1
+        self.succeeded[about.type, about.mode] += 1
+
+    def fail(self, failure: Failure, about: About = NOTHING_KNOWN, count: int = 1) -> None:
+        """Note deliveries that failed."""
+        self.failures[about.type, about.mode, failure.value] += count
+
+    @property
+    def handed_over(self) -> int:
+        """Deliveries begun since the process did."""
+        return sum(self.attempted.values())
 
     @property
     def in_flight(self) -> int:
@@ -50,50 +96,19 @@ class Flow:
         return sum(stream.in_flight for stream in self.streams)
 
     @property
+    def fates(self) -> dict[str, int]:
+        """All that entries have met with, in flight left out."""
+        return {
+            "matched": self.matched,
+            "adopted": self.adopted,
+            "delivered": sum(self.delivered),
+            "gapped": self.gapped,
+            "dead": self.dead,
+            "released": self.released,
+        }
+
+    @property
     def unaccounted(self) -> int:
         """What went in and did not come out by any of the known ways; 0, or something was lost silently."""
         came_to_an_end = sum(self.delivered) + self.gapped + self.dead + self.released
         return self.matched + self.adopted - came_to_an_end - self.in_flight
-
-
-class FlowCollector(Collector):
-    """Shows a Flow to Prometheus."""
-
-    def __init__(self, flow: Flow) -> None:
-        self._flow = flow
-
-    def collect(self) -> Iterator[Metric]:
-        """The metrics as they stand; called at every scrape."""
-        flow = self._flow
-        fates = {
-            "matched": flow.matched,
-            "adopted": flow.adopted,
-            "delivered": sum(flow.delivered),
-            "gapped": flow.gapped,
-            "dead": flow.dead,
-            "released": flow.released,
-        }
-        yield _counters("sse_entries", "Entries of streams, by what happened.", "event", fates.items())
-        yield GaugeMetricFamily("sse_entries_in_flight", "Entries handed over, not confirmed.", flow.in_flight)
-        yield GaugeMetricFamily(
-            "sse_entries_unaccounted",
-            "Entries of which nobody knows what became; anything but 0 is a bug.",
-            flow.unaccounted,
-        )
-        yield CounterMetricFamily("sse_delivery_attempts", "Entries handed over to streams.", flow.attempts)
-        yield CounterMetricFamily("sse_delivery_success", "Deliveries confirmed.", sum(flow.delivered))
-        yield _counters("sse_delivery_failure", "Deliveries that failed.", "error_type", flow.failures.items())
-        yield CounterMetricFamily("sse_messages_failed", "Entries moved to the dead letters.", flow.dead)
-        yield _counters(
-            "sse_messages_delivered",
-            "Deliveries confirmed, by how often they had been handed over.",
-            "delivery_count",
-            ((str(at + 1), count) for at, count in enumerate(flow.delivered)),
-        )
-
-
-def _counters(name: str, about: str, label: str, values: Iterable[tuple[str, int]]) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, about, labels=[label])
-    for value, count in values:
-        family.add_metric([value], count)
-    return family

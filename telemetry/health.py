@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from telemetry.advice import Advice, Condition, Hysteresis, Transport, advise
 from telemetry.delivery import DeliveryStats, DeliveryWindow
+from telemetry.growth import Growth
 
 log = logging.getLogger("divisionbell.telemetry")
 
@@ -25,26 +26,35 @@ ENOUGH_SUCCESS = 0.999
 class Pel:
     """All pending entries, how long the oldest has been pending, and how many subscribers have any.
 
-    `memory` is what the stream takes in Redis, in bytes.
+    Read with it: how many entries the stream has and what it takes in Redis, in bytes; what all of Redis takes, and its
+    limit (0: none).
     """
 
     total: int = 0
     oldest: timedelta = timedelta(0)
     subscribers: int = 0
+    length: int = 0
     memory: int = 0
+    redis_memory: int = 0
+    redis_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One sample. `alarms` are sentences for operators about what else is wrong."""
+    """One sample. `growth`: pending entries a minute. `alarms` are sentences for operators about what else is wrong.
+
+    `answered`: seconds that each probe took, whether it succeeded or not.
+    """
 
     redis: bool
     database: bool
     tail: bool
     advice: Advice
     pel: Pel = field(default_factory=Pel)
+    growth: float = 0.0
     delivery: DeliveryStats = field(default_factory=DeliveryStats)
     alarms: tuple[str, ...] = ()
+    answered: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
@@ -97,6 +107,8 @@ class HealthSampler:
     changed: list[Callable[[Advice], None]] = field(default_factory=list)
     now: Health = Health(redis=False, database=False, tail=False, advice=advise(mode=Transport.SSE))
     _states: dict[str, Hysteresis] = field(default_factory=dict)
+    _growth: Growth = field(default_factory=Growth)
+    _answered: dict[str, float] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Sample until cancelled: a second after the last one began, however long its probes took."""
@@ -109,9 +121,12 @@ class HealthSampler:
     async def sample(self) -> None:
         """Take one sample."""
         began = time.monotonic()
-        asked = await asyncio.gather(*map(self._ask, self.probes.values()), self._ask(self._read_pel))
-        answers = dict(zip(self.probes, asked, strict=False))
-        pel = asked[-1] if isinstance(asked[-1], Pel) else self.now.pel
+        probes = {**self.probes, "pel": self._read_pel}
+        answers = dict(zip(probes, await asyncio.gather(*map(self._ask, probes, probes.values())), strict=True))
+        read = answers["pel"]
+        pel = read if isinstance(read, Pel) else self.now.pel
+        if isinstance(read, Pel):
+            self._growth.see(pel.total, time.monotonic())
         facts = Facts(bool(answers["redis"]), bool(answers["tail"]), pel, self.delivery.stats(), self.lagging())
         advice = self._advise(facts, began, time.monotonic())
         before = self.now.advice
@@ -121,8 +136,10 @@ class HealthSampler:
             tail=facts.tail,
             advice=advice,
             pel=facts.pel,
+            growth=self._growth.a_minute,
             delivery=facts.delivery,
             alarms=self.alarms(),
+            answered=dict(self._answered),
         )
         if advice.mode is not before.mode:
             log.warning("transport advice changed", extra={"mode": advice.mode.value, "reason": advice.reason})
@@ -144,10 +161,13 @@ class HealthSampler:
     async def _read_pel(self) -> Pel | None:
         return await self.pel() if self.pel else None
 
-    async def _ask(self, probe: Callable[[], Awaitable[bool | Pel | None]]) -> bool | Pel | None:
+    async def _ask(self, name: str, probe: Callable[[], Awaitable[bool | Pel | None]]) -> bool | Pel | None:
+        began = time.perf_counter()
         try:
             async with asyncio.timeout(SAMPLE_EVERY.total_seconds()):
                 return await probe()
         except Exception as error:  # noqa: BLE001 - that it failed is the answer
-            log.debug("probe failed", extra={"error": repr(error)})
+            log.debug("probe failed", extra={"probe": name, "error": repr(error)})
             return False
+        finally:
+            self._answered[name] = time.perf_counter() - began

@@ -23,12 +23,28 @@ ALIKE = {
     "redis_streams_pel_total": "livemax",
     "redis_streams_pel_age_seconds": "livemax",
     "redis_streams_memory_bytes": "livemax",
-    "sse_polling_fallback_active": "livemax",
+    "redis_streams_length": "livemax",
+    "redis_memory_used_bytes": "livemax",
+    "redis_memory_limit_bytes": "livemax",
+    "sse_pel_total_pending": "livemax",
+    "sse_pel_oldest_age_seconds": "livemax",
+    "sse_pel_growth_rate": "livemax",
+    "sse_transport_advised": "livemax",
+    "sequencer_lag_seconds": "livemax",
+    "tail_lagging": "livemax",
+    "dead_letters": "livemax",
     "dead_letters_halted": "livemax",
+    "feed_view_age_seconds": "livemax",
+    "repairs_waiting_seconds": "livemax",
+    "dependency_up": "livemin",
+    "dependency_answer_seconds": "livemax",
     "python_info": "livemax",
     "process_start_time_seconds": "livemin",
 }
-"""Gauges of which every process shows the same thing, or nearly. All others are added up over the living."""
+"""Gauges of which every process shows the same thing, or nearly, or only its leader: the one that says most counts.
+
+All others are added up over the living.
+"""
 
 
 class SharedMetrics(Collector):

@@ -1,6 +1,6 @@
 """Dead letters in PostgreSQL: the log of them, and what operators do with them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -81,6 +81,15 @@ class Letters:
         query = sa.select(dead_letters.c.subscriber, dead_letters.c.id, dead_letters.c.cursor).where(waits)
         async with self._database.reading("letters_to_heal") as connection:
             return [(row.subscriber, row.id, Cursor(row.cursor)) for row in await connection.execute(query)]
+
+    async def waiting(self) -> Mapping[str, int]:
+        """How many letters wait for an operator (`dead`), or for their subscriber (`redriven`). Raises Unavailable."""
+        waits = sa.and_(dead_letters.c.state == LetterState.REDRIVEN.value, dead_letters.c.healed_at.is_(None))
+        dead = sa.select(sa.func.count()).where(dead_letters.c.state == LetterState.DEAD.value).scalar_subquery()
+        redriven = sa.select(sa.func.count()).select_from(dead_letters).where(waits).scalar_subquery()
+        async with self._database.reading("letters_waiting") as connection:
+            row = (await connection.execute(sa.select(dead.label("dead"), redriven.label("redriven")))).one()
+        return {"dead": row.dead, "redriven": row.redriven}
 
     async def healed(self, letter_id: int) -> None:
         """A redriven letter reached its subscriber. Raises Unavailable."""

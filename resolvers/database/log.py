@@ -1,6 +1,7 @@
 """The log of record as the streams see it: assigning cursors, and reading in cursor order."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -43,6 +44,13 @@ _ASSIGN = sa.text(
     RETURNING k
     """
 ).bindparams(sa.bindparam("first", type_=sa.BigInteger), sa.bindparam("n", type_=sa.BigInteger))
+# By ID: the partial index finds it at once; the first that was inserted is near enough to the one that waits longest.
+_LAG = (
+    sa.select(sa.func.clock_timestamp() - activities.c.created_at)
+    .where(activities.c.cursor.is_(None))
+    .order_by(activities.c.id)
+    .limit(1)
+)
 _AT = (
     sa.select(activities.c.n, activities.c.cursor)
     .where(activities.c.cursor <= sa.bindparam("cursor", type_=sa.BigInteger))
@@ -99,6 +107,12 @@ class PostgresLog:
         async with self._database.reading("log_head") as connection:
             row = (await connection.execute(sa.select(log_head.c.cursor, log_head.c.n))).one()
         return Head(Cursor(row.cursor), row.n)
+
+    async def lag(self) -> timedelta:
+        """How long the oldest committed activity has waited for its place; 0 if none does. Raises Unavailable."""
+        async with self._database.reading("sequencer_lag") as connection:
+            waited = await connection.scalar(_LAG)
+        return max(waited, timedelta(0)) if waited is not None else timedelta(0)
 
     async def assign(self, *, now_ms: int, limit: int) -> int:
         """Sequence up to `limit` rows; see `streams.entries.SequencedLog.assign`."""

@@ -73,6 +73,10 @@ class Database:
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._snapshots = engine.execution_options(isolation_level="REPEATABLE READ")
         self._metrics = metrics
+        pool = engine.pool
+        if isinstance(pool, sa.QueuePool):
+            metrics.db_connections.labels("in_use").set_function(pool.checkedout)
+            metrics.db_connections.labels("idle").set_function(pool.checkedin)
 
     @asynccontextmanager
     async def reading(self, query: str, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:

@@ -1,6 +1,7 @@
 """I2 in the fan-out: whoever sits down, rises and comes back, at whatever moment, gets every match once, in order."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from streams.receipts import Receipt, Refusal
 from streams.ring import Ring
 from streams.seats import Frames, Kind, Seat
 from streams.subscribers import Opened, Subscriber
-from telemetry.flow import Flow
+from telemetry.flow import LIVE, About, Flow
 
 TOPICS = "ab"
 
@@ -111,15 +112,16 @@ class Stream:
     def drive(self) -> None:
         """As a consumer does: what was missed, one by one; what was given before counts as delivered here."""
         flow = self.world.flow
-        flow.delivered[0] += len(self.given)
+        for one in self.given:
+            flow.confirm(1, one.about)
         self.given.clear()
         self.reached = self.sent()
-        for one in self.world.tail.ring.after(self.position, 1_000) or ():
-            if one.item in self.wants:
-                self.write(b"%d " % one.cursor)
+        for missed in self.world.tail.ring.after(self.position, 1_000) or ():
+            if missed.item in self.wants:
+                self.write(b"%d " % missed.cursor)
                 flow.matched += 1
-                flow.delivered[0] += 1
-            self.position = one.cursor
+                flow.confirm(1, About(missed.item.upper(), LIVE))
+            self.position = missed.cursor
         self.reached = self.sent()
 
     def sit(self) -> None:
@@ -160,6 +162,7 @@ class World:
             topics=self._topics,
             observer=self,
             give_up=self._give_up,
+            type_of=str.upper,
         )
         self.streams: list[Stream] = []
         self.writing: Coroutine[Any, Any, None] | None = None
@@ -221,6 +224,7 @@ def check(world: World) -> None:
         assert world.receipts.positions.get(f"ada:{stream.device}", START) < missing
     waiting = sum(stream.in_flight for stream in world.streams)
     assert world.flow.unaccounted == waiting
+    assert sum(world.flow.succeeded.values()) == sum(world.flow.delivered)
 
 
 actions = st.one_of(
@@ -254,6 +258,8 @@ def test_every_stream_gets_every_match_once_and_in_order(wants: list[str], histo
             if stream.seat is not None:
                 assert stream.seat.confirmed == stream.seat.written
         assert world.fanout.in_flight == 0
+        expected = Counter(world.log[n - 1] for stream in world.streams for n in stream.expected(world.log))
+        assert world.flow.succeeded == {(topic.upper(), LIVE): count for topic, count in expected.items()}
         for stream in world.streams:
             stream.rise()
         assert not world.fanout._cohorts

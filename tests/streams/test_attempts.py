@@ -95,6 +95,9 @@ async def test_client_confirms_by_acknowledging(floor: ProcessFloor) -> None:
     again = await floor.open()
     assert [(published[2], 1)] == [(one.cursor, one.deliveries) for one in again.pending]
     assert floor.metrics.flow.delivered == [2, 0, 0, 0]
+    age = floor.metrics.registry.get_sample_value("sse_confirmation_latency_ms_sum", {"activity_type": "SPEECH"})
+    assert age is not None
+    assert 0 < age < 60_000 * 2
 
 
 async def test_acknowledgement_that_overtakes_the_sending_counts(floor: ProcessFloor) -> None:

@@ -45,7 +45,7 @@ async def test_connection_that_takes_nothing_for_ten_seconds_is_given_up(databas
     await floor.ledger.flush()
 
     assert [one.cursor for one in (await floor.open()).pending] == [cursor]
-    assert floor.metrics.flow.failures["stalled"] == 1
+    assert floor.metrics.flow.failures["SPEECH", "recovered", "stalled"] == 1
     assert floor.metrics.flow.unaccounted == 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from resolvers.activities import Activity, decode
+from resolvers.activities import Activity, decode, type_of
 from resolvers.database.letters import Letters
 from resolvers.database.log import PostgresLog
 from resolvers.database.positions import Positions
@@ -68,6 +68,7 @@ class ProcessFloor:
             processes=self.processes,
             dead_letters=self.dead_letters,
             flow=flow,
+            type_of=type_of,
         )
 
     async def publish(self, count: int, *, now_ms: int | None = None, **columns: Any) -> list[Cursor]:

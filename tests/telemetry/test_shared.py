@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from telemetry.flow import About
 from telemetry.metrics import Metrics, process_metrics
 from telemetry.shared import SharedMetrics, forget_gauges
 from tests.support.directories import reachable_directory
@@ -119,7 +120,7 @@ def test_one_process_among_several_shows_what_it_would_show_alone(tmp_path: Path
     process_metrics(metrics.registry)
     metrics.sse_delivery_latency_ms.observe(("SPEECH", "live"), 3)
     metrics.flow.matched = 2
-    metrics.flow.confirm(1)
+    metrics.flow.confirm(1, About("SPEECH", "live", 0))
     metrics.redis_streams_pel_total.labels("stream", "users").set_function(lambda: 7)
     shared = SharedMetrics(metrics.registry, directory=tmp_path, name="0")
 
