@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import os
+import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -85,12 +88,14 @@ from telemetry.health import HealthSampler
 from telemetry.metrics import Metrics, process_metrics
 from telemetry.shared import SharedMetrics
 from telemetry.tasks import AGAIN_AFTER, end
+from telemetry.tracing import OFF, Tracing, current, from_environment, valid
 
 log = logging.getLogger("divisionbell.app")
 
 EXPLORER = Path(__file__).parent / "client-example" / "dist" / "explorer"
 GRAPHQL = "/graphql"
 START_WITHIN = timedelta(seconds=30)
+LAST_SPANS_WITHIN = timedelta(seconds=2)
 
 Work = Callable[[], Awaitable[None]]
 
@@ -129,7 +134,9 @@ class Floor:
     tasks: Mapping[str, Work]
 
 
-def build_floor(settings: Settings, *, database_url: str, redis_url: str, metrics: Metrics) -> Floor:
+def build_floor(
+    settings: Settings, *, database_url: str, redis_url: str, metrics: Metrics, tracing: Tracing = OFF
+) -> Floor:
     """Make everything below the schema. Connects to nothing yet. Raises ValueError for a URL that is none."""
     engine = connect_database(database_url, pool_size=settings.database_pool)
     redis = connect_redis(redis_url)
@@ -146,6 +153,7 @@ def build_floor(settings: Settings, *, database_url: str, redis_url: str, metric
         metrics=metrics,
         dead_letters=dead_letters,
         ring_size=settings.ring_size,
+        tracing=tracing,
     )
     checkpoints = Checkpoints(store=Positions(database=database), metrics=metrics)
     shared = Shared(
@@ -178,6 +186,7 @@ def build_floor(settings: Settings, *, database_url: str, redis_url: str, metric
         observer=deliveries,
         give_up=deliveries.give_up,
         type_of=type_of,
+        tracing=tracing,
         bookmark_every=settings.bookmark_every,
     )
     recent = Recent(source=tail, parliament=Parliament(database=database), metrics=metrics, size=settings.feed_window)
@@ -210,6 +219,7 @@ def build_floor(settings: Settings, *, database_url: str, redis_url: str, metric
         log_of_record=log_of_record,
         retention=settings.stream_retention,
         longest=settings.stream_max_length,
+        tracing=tracing,
     )
     sequencer = Sequencer(
         log_of_record=log_of_record,
@@ -322,7 +332,14 @@ def build(
     process_metrics(metrics.registry)
     try:
         tokens = Tokens(secret=settings.auth_secret.get_secret_value())
-        floor = build_floor(settings, database_url=settings.database_url, redis_url=settings.redis_url, metrics=metrics)
+        tracing = from_environment(os.environ, instance=f"{socket.gethostname()}:{os.getpid()}")
+        floor = build_floor(
+            settings,
+            database_url=settings.database_url,
+            redis_url=settings.redis_url,
+            metrics=metrics,
+            tracing=tracing,
+        )
     except ValueError as error:
         raise NotReady(str(error)) from error
     streams = OpenStreams(heartbeat=settings.heartbeat)
@@ -338,6 +355,7 @@ def build(
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with running(floor, readiness=readiness, more=more, failed=failed):
             yield
+        await _close(tracing)
 
     explorer = Explorer(EXPLORER, identities)
     admission = Admission(
@@ -347,7 +365,9 @@ def build(
         per_user=settings.max_streams_per_user,
         per_second=settings.max_connects_per_second,
     )
-    view = _view(floor, tokens=tokens, streams=streams, explorer=explorer, admission=admission, metrics=metrics)
+    view = _view(
+        floor, tokens=tokens, streams=streams, explorer=explorer, admission=admission, metrics=metrics, tracing=tracing
+    )
     pages = Starlette(routes=[*explorer.routes(), *probes(readiness=readiness, registry=shown)], lifespan=lifespan)
     app = HttpMetrics(FrontDoor(view, pages), metrics=metrics)
 
@@ -410,6 +430,7 @@ def _view(
     explorer: Explorer,
     admission: Admission,
     metrics: Metrics,
+    tracing: Tracing,
 ) -> GraphQLView[Viewer, Context]:
     async def authenticate(request: Request) -> Viewer:
         try:
@@ -424,7 +445,7 @@ def _view(
         return Context(
             viewer=viewer,
             services=floor.services,
-            traceparent=request.headers.get("traceparent"),
+            traceparent=span.traceparent if (span := current()) else valid(request.headers.get("traceparent")),
             last_event_id=request.headers.get("last-event-id"),
         )
 
@@ -440,7 +461,15 @@ def _view(
         streams=streams,
         closing=closing,
         share=everybodys,
+        tracing=tracing,
     )
+
+
+async def _close(tracing: Tracing) -> None:
+    """Send the last spans; a collector that is away is not waited for."""
+    closing = threading.Thread(target=tracing.close, name="last spans", daemon=True)
+    closing.start()
+    await asyncio.to_thread(closing.join, LAST_SPANS_WITHIN.total_seconds())
 
 
 @asynccontextmanager

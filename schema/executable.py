@@ -78,6 +78,11 @@ class ExecutableSchema(strawberry.Schema):
             return None
         return OperationType(operation.operation.value) if operation else None
 
+    def operation_name(self, query: str, name: str | None) -> str | None:
+        """The name of the operation that would run, said by the request or by the document alone."""
+        operation = get_operation_ast(self.document(query), name)
+        return operation.name.value if operation and operation.name else None
+
     async def _prepare_operation_async(
         self, context: ExecutionContext, extensions_runner: SchemaExtensionsRunner
     ) -> PreExecutionError | None:
@@ -118,7 +123,7 @@ class ExecutableSchema(strawberry.Schema):
                 error.message = expected.message
                 error.extensions = {**expected.details, "code": expected.code}
             elif code := _client_mistake(error, cause):
-                log.info("refused %s: %s: %.200r", during, code, error.message)
+                log.debug("refused %s: %s: %.200r", during, code, error.message)  # it holds what the client wrote
                 error.extensions = {"code": code}
             else:
                 kind = (type(cause), str(cause))

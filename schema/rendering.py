@@ -28,6 +28,7 @@ from graphql.language import DocumentNode, VariableNode
 
 from schema import incidents, sse
 from schema.results import is_internal, underlying
+from telemetry.tracing import child
 
 ProcessErrors = Callable[[list[GraphQLError]], None]
 ShareKey = Callable[[object], Hashable | None]
@@ -69,7 +70,7 @@ class Rendering:
     viewer, and `variables` are the only ones left.
     """
 
-    __slots__ = ("_cache", "_executor", "_process_errors", "_share")
+    __slots__ = ("_cache", "_executor", "_name", "_process_errors", "_share")
 
     def __init__(
         self,
@@ -81,6 +82,7 @@ class Rendering:
         process_errors: ProcessErrors,
         cache: FrameCache,
     ) -> None:
+        self._name = executor.operation.name.value if executor.operation.name else ""
         self._executor = copy(executor)
         self._executor.context_value = context
         self._executor.variable_values = _only(executor.variable_values, variables)
@@ -94,8 +96,9 @@ class Rendering:
         if key is not None and (known := self._cache.get(self, key)) is not None:
             return known, None
         try:
-            result = self._execute(event)
-            frame = sse.encode_event(result, cursor)
+            with child("render", graphql_operation_name=self._name):
+                result = self._execute(event)
+                frame = sse.encode_event(result, cursor)
         except Exception as error:  # noqa: BLE001 - recorded; whoever asked decides what becomes of the event
             incidents.record(error, during="rendering an event")
             return b"", error

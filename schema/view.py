@@ -25,6 +25,10 @@ from schema.results import http_status, to_payload
 from schema.sse_response import SseResponse
 from schema.streams import OpenStreams
 from schema.subscribing import StreamContext, SubscriptionSource
+from telemetry.tracing import OFF, Tracing, current
+
+LONGEST_NAME = 80
+"""Characters of an operation's name in a trace."""
 
 ViewerT = TypeVar("ViewerT")
 ContextT = TypeVar("ContextT", bound=StreamContext)
@@ -58,6 +62,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         closing: Callable[[HttpRefusal], Mapping[str, Any] | None] | None = None,
         share: ShareKey = lambda _: None,
         jitter: Callable[[], float] = random.random,
+        tracing: Tracing = OFF,
     ) -> None:
         super().__init__(schema, graphql_ide=None, subscription_protocols=())
         self._authenticate = authenticate
@@ -71,6 +76,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         self._body_limit = body_limit
         self._closing = closing
         self._jitter = jitter
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -78,14 +84,23 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
             return
         request = Request(scope, receive)
         try:
-            answer = await self._answer(request)
+            with self._tracing.operation("graphql", parent=request.headers.get("traceparent")) as span:
+                answer = await self._answer_or_refuse(request)
+                if span:
+                    span.set({"http.response.status_code": answer.status_code if isinstance(answer, Response) else 200})
         except ClientDisconnect:
             return
-        except HttpRefusal as refusal:
-            answer = self._refuse(request, refusal)
-        except Exception as error:  # noqa: BLE001 (recorded; the client gets its ID)
-            answer = _fault(request, incidents.record(error, during=f"{request.method} {request.url.path}"))
         await answer(scope, receive, send)
+
+    async def _answer_or_refuse(self, request: Request) -> ASGIApp:
+        try:
+            return await self._answer(request)
+        except ClientDisconnect:
+            raise
+        except HttpRefusal as refusal:
+            return self._refuse(request, refusal)
+        except Exception as error:  # noqa: BLE001 (recorded; the client gets its ID)
+            return _fault(request, incidents.record(error, during=f"{request.method} {request.url.path}"))
 
     async def _answer(self, request: Request) -> ASGIApp:
         if request.method not in ("GET", "POST"):
@@ -95,6 +110,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         viewer = await self._authenticate(request)
         operation = await read_operation(request, body_limit=self._body_limit)
         kind = self.schema.operation_type(operation.query, operation.name)
+        self._name_span(operation, kind)
         if kind is OperationType.MUTATION and request.method == "GET":
             raise _method_not_allowed("Send mutations by POST: GET never changes anything.", allow="POST")
         media_type = _media_type(_accept(request), kind)
@@ -118,6 +134,13 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         result = await self._execute(operation, context)
         answer = _json(to_payload(result), http_status(result, media_type), media_type)
         return revalidated(request, answer) if request.method == "GET" and not result.errors else answer
+
+    def _name_span(self, operation: Operation, kind: OperationType | None) -> None:
+        """Spans are found by the operation's kind and its name, if it has one: names are the clients' choice."""
+        if (span := current()) and span.sampled and kind is not None:
+            name = (self.schema.operation_name(operation.query, operation.name) or "")[:LONGEST_NAME]
+            span.rename(f"{kind.value} {name}" if name else kind.value)
+            span.set({"graphql.operation.type": kind.value, "graphql.operation.name": name})
 
     async def _execute(self, operation: Operation, context: ContextT) -> ExecutionResult:
         return await self.schema.execute(

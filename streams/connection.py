@@ -14,6 +14,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from streams.errors import StreamsUnavailable
+from telemetry.tracing import child
 
 LONGEST_WAIT = timedelta(seconds=2)
 """A command that takes longer is given up: health must say "Redis is down" within two seconds."""
@@ -64,6 +65,10 @@ class Script:
 
     async def __call__(self, *, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:  # noqa: ANN401 - Lua's
         """Run it. Raises StreamsUnavailable; the script may then have run all the same."""
+        with child(f"redis {self._name}.lua"):
+            return await self._run(keys, args)
+
+    async def _run(self, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:  # noqa: ANN401 - Lua's
         async with translated(f"running {self._name}.lua"):
             try:
                 return await self._redis.evalsha(self._sha, len(keys), *keys, *args)

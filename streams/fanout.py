@@ -18,6 +18,7 @@ from streams.seats import Cohort, Frames, Kind, Outlet, Seat, Sitter, confirm
 from streams.subscribers import Opened
 from streams.tail import Tail
 from telemetry.flow import LIVE, UNKNOWN, About, Failure, Flow
+from telemetry.tracing import OFF, Role, Span, Tracing
 
 T = TypeVar("T")
 
@@ -68,6 +69,7 @@ class Fanout(Generic[T]):
         observer: Observer,
         give_up: GiveUp[T],
         type_of: Callable[[T], str] = lambda _: UNKNOWN,
+        tracing: Tracing = OFF,
         bookmark_every: timedelta = timedelta(seconds=10),
     ) -> None:
         """`topics`: an entry interests only kinds that name one of them. `type_of`: what metrics call an item."""
@@ -79,6 +81,7 @@ class Fanout(Generic[T]):
         self._observer = observer
         self._give_up = give_up
         self._type_of = type_of
+        self._tracing = tracing
         self._bookmark_every = bookmark_every.total_seconds()
         self._cohorts: dict[Hashable, Cohort[T]] = {}
         self._by_topic: dict[Hashable, dict[Cohort[T], None]] = {}
@@ -193,6 +196,15 @@ class Fanout(Generic[T]):
 
     async def _next_batch(self) -> None:
         entries = self._tail.ring.after(self.head, BATCH) or ()
+        with self._tracing.batch(
+            "fan-out",
+            [entry.traceparent for entry in entries] if self._tracing.on else (),
+            role=Role.CONSUMER,
+            attributes={"messaging.batch.message_count": len(entries)},
+        ) as span:
+            await self._hand_out_batch(entries, span)
+
+    async def _hand_out_batch(self, entries: Sequence[Entry[T]], span: Span | None) -> None:
         await self._render(entries)
         # From here until all is handed out, nothing may turn the loop: who sits down has all of the batch, or none.
         frames: dict[Cohort[T], list[bytes | None]] = {}
@@ -212,8 +224,12 @@ class Fanout(Generic[T]):
             for entry in shown:
                 cohort.hand_out(entry, now, About(self._type_of(entry.item), LIVE, entry.published_at))
         self._reach(entries[-1].cursor if entries else self._tail.head)
+        before = self._flow.handed_over if span else 0
         for cohort, shown in wanted.items():
             await self._write(cohort, shown, b"".join(frame for frame in frames[cohort] if frame))
+        if span:
+            done = {"divisionbell.renderings": len(wanted), "divisionbell.deliveries": self._flow.handed_over - before}
+            span.set(done)
 
     async def _render(self, entries: Sequence[Entry[T]]) -> None:
         """Have every frame that will be needed made, and kept by whoever makes them, or given up for everybody."""

@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
@@ -11,6 +13,7 @@ from streams.connection import Script, translated
 from streams.cursor import START, Cursor
 from streams.entries import Entry, SequencedLog, to_fields
 from streams.keys import Keys
+from telemetry.tracing import NOTHING, OFF, Role, Span, Tracing
 
 log = logging.getLogger("divisionbell.streams")
 T = TypeVar("T")
@@ -34,6 +37,7 @@ class Publisher(Generic[T]):
         shards: int = 1,
         retention: timedelta = timedelta(days=30),
         longest: int = 1_000_000,
+        tracing: Tracing = OFF,
     ) -> None:
         self._redis = redis
         self._log = log_of_record
@@ -41,6 +45,8 @@ class Publisher(Generic[T]):
         self._append = Script(redis, "append")
         self._retention = retention
         self._longest = longest
+        self._tracing = tracing
+        self._assigned_since: int | None = None
         self._last: dict[str, Cursor] = {}
 
     async def publish(self) -> int:
@@ -48,7 +54,12 @@ class Publisher(Generic[T]):
 
         Raises StreamsUnavailable, or what the log raises; calling again continues.
         """
-        return sum([await self._bring_up(key) for key in self._keys])
+        since, self._assigned_since = self._assigned_since, None
+        return sum([await self._bring_up(key, since) for key in self._keys])
+
+    def assigned(self, *, since_ns: int) -> None:
+        """Activities have just been given their places, beginning then (ns since 1970): a trace shows from when."""
+        self._assigned_since = self._assigned_since or since_ns
 
     def forget(self) -> None:
         """Ask Redis for each stream's last ID next time: it may have changed without us."""
@@ -62,7 +73,7 @@ class Publisher(Generic[T]):
                 await self._redis.xtrim(key, minid=str(oldest), approximate=True)
                 await self._redis.xtrim(key, maxlen=self._longest, approximate=True)
 
-    async def _bring_up(self, key: str) -> int:
+    async def _bring_up(self, key: str, since_ns: int | None) -> int:
         appended = 0
         last = self._last.get(key)
         if last is None:
@@ -72,7 +83,8 @@ class Publisher(Generic[T]):
             if not entries:
                 self._last[key] = last
                 return appended
-            fits, actual = await self._compare_and_append(key, last, entries)
+            with self._traced(entries, since_ns) as span:
+                fits, actual = await self._compare_and_append(key, last, stamped(entries, span) if span else entries)
             last = self._last[key] = actual
             if not fits:
                 log.warning("stream ends elsewhere than expected", extra={"key": key, "at": str(actual)})
@@ -80,6 +92,20 @@ class Publisher(Generic[T]):
             appended += len(entries)
             if len(entries) < BATCH:
                 return appended
+
+    def _traced(self, entries: Sequence[Entry[T]], since_ns: int | None) -> AbstractContextManager[Span | None]:
+        """The way of new activities into log and stream. A refill of what was there before is nobody's trace."""
+        if since_ns is None:
+            return NOTHING
+        traceparents = [entry.traceparent for entry in entries]
+        return self._tracing.batch(
+            "sequence",
+            traceparents,
+            role=Role.PRODUCER,
+            attributes={"messaging.batch.message_count": len(entries), "divisionbell.cursor": str(entries[-1].cursor)},
+            begins=None in traceparents,
+            since_ns=since_ns,
+        )
 
     async def _start(self, last: Cursor) -> Cursor:
         if last != START:
@@ -104,3 +130,14 @@ class Publisher(Generic[T]):
             args.extend(to_fields(entry))
         fits, last = await self._append(keys=[key], args=args)
         return bool(fits), Cursor.parse(last)
+
+
+def stamped(entries: Sequence[Entry[T]], span: Span) -> Sequence[Entry[T]]:
+    """The entries, those that have no trace of their own in that of the span, and so those whose trace it continues."""
+    trace_id = span.traceparent.split("-")[1]
+    return [
+        replace(entry, traceparent=span.traceparent)
+        if entry.traceparent is None or trace_id in entry.traceparent
+        else entry
+        for entry in entries
+    ]

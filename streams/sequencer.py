@@ -126,8 +126,10 @@ class Sequencer(Generic[T]):
 
     async def assign_once(self) -> int:
         """Sequence one batch; return its size."""
+        began = time.time_ns()
         count = await self._log.assign(now_ms=self._now_ms(), limit=BATCH)
         if count:
+            self._publisher.assigned(since_ns=began)
             self._metrics.activities_created_total.inc(count)
             self._assigned.set()
         return count

@@ -16,6 +16,7 @@ from streams.errors import EntryUnreadable, StreamsUnavailable
 from streams.keys import Keys
 from streams.ring import Ring
 from telemetry.metrics import Metrics
+from telemetry.tracing import OFF, Role, Tracing
 
 log = logging.getLogger("divisionbell.streams")
 T = TypeVar("T")
@@ -43,6 +44,7 @@ class Tail(Generic[T]):
         shard: int = 0,
         ring_size: int = 5_000,
         compare_every: timedelta = timedelta(seconds=1),
+        tracing: Tracing = OFF,
     ) -> None:
         self._redis = redis
         self._log = log_of_record
@@ -52,6 +54,7 @@ class Tail(Generic[T]):
         self._key = Keys(shard).stream
         self._ring_size = ring_size
         self._compare_every = compare_every.total_seconds()
+        self._tracing = tracing
         self._extending = asyncio.Lock()
         self._listeners: set[Callable[[], None]] = set()
         self.ring: Ring[T] = Ring(size=ring_size, floor=START)
@@ -117,7 +120,13 @@ class Tail(Generic[T]):
             await self._condemn([Cursor.parse(entry_id) for entry_id, _ in raw], str(error))
             await self._extend([], past=last)
         else:
-            await self._extend(entries)
+            with self._tracing.batch(
+                "receive",
+                [entry.traceparent for entry in entries] if self._tracing.on else (),
+                role=Role.CONSUMER,
+                attributes={"messaging.batch.message_count": len(entries)},
+            ):
+                await self._extend(entries)
 
     async def _condemn(self, cursors: Sequence[Cursor], error: str) -> None:
         """What PostgreSQL does not have either, nothing can show, and reading it again would not help."""

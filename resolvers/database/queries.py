@@ -15,6 +15,7 @@ from resolvers.activities import Activity, ActivityFilter, ActivityId, ActivityT
 from resolvers.database.tables import activities, bills, mps
 from resolvers.errors import Unavailable
 from telemetry.metrics import Metrics
+from telemetry.tracing import child
 
 ANSWER_WITHIN = timedelta(seconds=15)
 """A little more than PostgreSQL's own limits, 5 s to connect and 10 s a statement: when it is frozen, or the network
@@ -86,14 +87,14 @@ class Database:
         PostgreSQL gives no connection, or fails, within its time limits.
         """
         engine = self._snapshots if snapshot else self._reading
-        with self._metrics.db_query_duration_seconds.labels(query=query).time():
+        with child(f"postgresql {query}"), self._metrics.db_query_duration_seconds.labels(query=query).time():
             async with translated(query), _in_time(), engine.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def writing(self, query: str) -> AsyncIterator[AsyncConnection]:
         """A transaction, committed at the end of the block. Raises Unavailable as `reading` does."""
-        with self._metrics.db_query_duration_seconds.labels(query=query).time():
+        with child(f"postgresql {query}"), self._metrics.db_query_duration_seconds.labels(query=query).time():
             async with translated(query), _in_time(), self._engine.begin() as connection:
                 yield connection
 
