@@ -56,6 +56,7 @@ def connect(url: str, *, pool_size: int = 10, application_name: str = "divisionb
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=open_connection,
+        hide_parameters=True,  # errors are logged, and parameters are what people wrote
         json_deserializer=read_json,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         pool_size=pool_size,

@@ -1,5 +1,8 @@
 """Spans: who continues which trace, and what happens when nobody wants any."""
 
+import io
+import json
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 
 from streams.publisher import stamped
-from telemetry import tracing
+from telemetry import logs, tracing
 from telemetry.otel import OpenTelemetry
 from telemetry.tracing import MOST_LINKS, OFF, Role, child, current, from_environment, is_sampled, valid
 from tests.support.parliament import chain
@@ -146,6 +149,24 @@ def test_exception_is_told_by_its_type_alone(recorded: Recorded) -> None:
     span = recorded.spans["graphql"]
     assert span.attributes == {"error.type": "ValueError"}
     assert "private" not in span.to_json()
+
+
+def test_log_lines_name_their_trace(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a line to its trace and back."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logs.JsonLines())
+    handler.addFilter(logs._Mark(None))
+    log = logging.Logger("divisionbell.x")  # noqa: LOG001 - of its own, so that no other test sees it
+    log.addHandler(handler)
+    with recorded.tracing.operation("graphql", parent=TRACE) as span:
+        log.warning("inside")
+    log.warning("outside")
+
+    inside, outside = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert span is not None
+    assert f"00-{inside['trace_id']}-{inside['span_id']}-01" == span.traceparent
+    assert "trace_id" not in outside
 
 
 @pytest.mark.parametrize(
