@@ -21,6 +21,9 @@ demo: $(VENV)/.run $(EXPLORER) ## Run everything on embedded PostgreSQL and Valk
 test: $(VENV)/.dev $(EXPLORER) ## Run all tests on servers of their own
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
+rules: $(VENV)/.dev ## Check the rules for Prometheus, dashboards and runbooks (needs promtool: Debian's `prometheus`)
+	CI=true $(BIN)/python -m pytest -q tests/telemetry/test_rules.py
+
 fault-matrix: $(VENV)/.dev ## Every fault against every kind of client; renews the table in docs/fault-matrix.md
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/end_to_end/test_fault_matrix.py
 
@@ -98,4 +101,4 @@ $(EXPLORER): $(NODE_MODULES) $(wildcard client-example/explorer/*) client-exampl
 	@rm -f client-example/dist.log
 	@touch $@
 
-.PHONY: help demo test bench fault-matrix check lint types contracts sdl-check sdl format explorer explorer-check lock clean
+.PHONY: help demo test rules bench fault-matrix check lint types contracts sdl-check sdl format explorer explorer-check lock clean
