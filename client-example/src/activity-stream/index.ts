@@ -1,0 +1,5 @@
+// One stream of activities, whatever carries it. See README.md.
+export type * from './operations.ts';
+export type * from './types.ts';
+export { compareCursors } from './cursor.ts';
+export { describe, describeAge, type Description } from './words.ts';
