@@ -2,4 +2,6 @@
 export type * from './operations.ts';
 export type * from './types.ts';
 export { compareCursors } from './cursor.ts';
+export { EMPTY as EMPTY_SNAPSHOT } from './snapshot.ts';
+export { createActivityStream } from './stream.ts';
 export { describe, describeAge, type Description } from './words.ts';

@@ -4,9 +4,7 @@ import { DEFAULT_TIMING } from './timing.ts';
 import type { Status, StreamSnapshot } from './types.ts';
 
 /** Before anything has happened. */
-export const EMPTY: StreamSnapshot = snapshotOf(
-  initialState(DEFAULT_TIMING, { online: true, hiddenSince: null, confirms: false }),
-);
+export const EMPTY: StreamSnapshot = snapshotOf(initialState(DEFAULT_TIMING, { confirms: false, needsToken: false }));
 
 export function snapshotOf(state: State): StreamSnapshot {
   const { following } = state;

@@ -173,15 +173,16 @@ export type Effect =
   | { kind: 'deliver'; events: DeliveredEvent[]; via: Via }
   | { kind: 'tell'; message: TabMessage };
 
-export function initialState(timing: Timing, options: { online: boolean; hiddenSince: number | null; confirms: boolean }): State {
+/** `needsToken`: nothing can be asked before there is one. */
+export function initialState(timing: Timing, options: { confirms: boolean; needsToken: boolean }): State {
   return {
     timing,
     confirms: options.confirms,
     started: false,
     closed: false,
     leader: false,
-    online: options.online,
-    hiddenSince: options.hiddenSince,
+    online: true,
+    hiddenSince: null,
     paused: false,
     signedOut: false,
     cursor: null,
@@ -211,7 +212,7 @@ export function initialState(timing: Timing, options: { online: boolean; hiddenS
     renewal: null,
     renewAt: null,
     renewFailures: 0,
-    blocked: false,
+    blocked: options.needsToken,
     refusals: 0,
     acknowledgeAt: null,
     advice: null,

@@ -78,6 +78,7 @@ export class World {
   openTab(): Tab {
     const tab = new Tab(this);
     this.tabs.push(tab);
+    if (!this.online) tab.send({ kind: 'offline' });
     tab.send({ kind: 'start', cursor: null });
     this.elect();
     return tab;
@@ -112,7 +113,7 @@ export class World {
 
 export class Tab {
   state: State;
-  token = 1;
+  token = 0;
   frozen = false;
   readonly screen: Screen;
   readonly acknowledged: string[] = [];
@@ -122,8 +123,7 @@ export class Tab {
 
   constructor(world: World) {
     this.world = world;
-    this.token = world.server.token;
-    this.state = initialState(DEFAULT_TIMING, { online: world.online, hiddenSince: null, confirms: world.confirms });
+    this.state = initialState(DEFAULT_TIMING, { confirms: world.confirms, needsToken: true });
     this.screen = new Screen(world.server);
   }
 
