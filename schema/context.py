@@ -4,14 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from strawberry.types import Info
-
 from resolvers.activities import Activity
 from resolvers.database.feed import StoredActivities
 from resolvers.dead_letters import Settlements
 from resolvers.events import Event, Unshowable
 from resolvers.feed import Feed
-from resolvers.identity import Scope, Viewer
+from resolvers.identity import Viewer
 from resolvers.live import LiveFeed
 from resolvers.reading import Reading
 from resolvers.recent import Recent
@@ -121,9 +119,3 @@ class Context:
         """The subscription is over."""
         if self.stream is not None:
             self.services.live.leave(self.stream)
-
-
-def allowed(info: Info[Context, None], scope: Scope) -> Context:
-    """The context, if its viewer has `scope`. Raises Forbidden."""
-    info.context.viewer.require(scope)
-    return info.context

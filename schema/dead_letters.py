@@ -9,12 +9,15 @@ from strawberry.types import Info
 from resolvers.activities import ActivityId
 from resolvers.database.letters import StoredLetter
 from resolvers.dead_letters import LetterProblem, LettersPage
+from resolvers.identity import Scope
+from schema.access import open_to
 from schema.context import Context
 from schema.enums import LetterState
 from schema.objects import Activity, PageInfo
 from streams.cursor import Cursor
 
 
+@open_to(Scope.OPS)
 @strawberry.type(description="An activity that could not be delivered, to one subscriber or, for `*`, to anybody.")
 class DeadLetter:
     id: strawberry.ID
@@ -56,12 +59,14 @@ class DeadLetter:
         )
 
 
+@open_to(Scope.OPS)
 @strawberry.type
 class DeadLetterEdge:
     cursor: str
     node: DeadLetter
 
 
+@open_to(Scope.OPS)
 @strawberry.type(description="Dead letters, newest first.")
 class DeadLetterConnection:
     edges: list[DeadLetterEdge]
@@ -85,11 +90,13 @@ class DeadLetterConnection:
         )
 
 
+@open_to(Scope.OPS)
 @strawberry.type(description="The letter as it is now.")
 class DeadLetterSettled:
     letter: DeadLetter
 
 
+@open_to(Scope.OPS)
 @strawberry.type(description="Nothing was done, and why.")
 class DeadLetterRefused:
     message: str

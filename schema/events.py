@@ -8,6 +8,8 @@ from typing import Self
 import strawberry
 
 from resolvers import events as domain
+from resolvers.identity import Scope
+from schema.access import open_to
 from schema.enums import GapReason, GapRecovery, NoticeKind
 from schema.objects import Activity, ReadState, TransportAdvice
 from streams.cursor import Cursor
@@ -21,6 +23,7 @@ class FeedEvent:
     cursor: Cursor = strawberry.field(description="The place in the log that this stream has reached.")
 
 
+@open_to(Scope.READ)
 @strawberry.type(description="An activity that is new to this stream.")
 class ActivityAdded(FeedEvent):
     activity: Activity
@@ -37,6 +40,7 @@ class ActivityAdded(FeedEvent):
         )
 
 
+@open_to(Scope.READ)
 @strawberry.type(description="Activities after `since` up to `through` that this stream cannot show.")
 class FeedGap(FeedEvent):
     since: Cursor
@@ -57,6 +61,7 @@ class FeedGap(FeedEvent):
         )
 
 
+@open_to(Scope.READ)
 @strawberry.type(description="Activities that a FeedGap announced as missing. Merge them by their IDs.")
 class GapHealed(FeedEvent):
     since: Cursor
@@ -73,6 +78,7 @@ class GapHealed(FeedEvent):
         )
 
 
+@open_to(Scope.READ)
 @strawberry.type(
     description="The viewer has read something, on this or another device. The highest readState.version counts."
 )
@@ -91,6 +97,7 @@ class ReadStateChanged(FeedEvent):
         )
 
 
+@open_to(Scope.READ)
 @strawberry.type(description="A message from the server about the stream itself.")
 class StreamNotice(FeedEvent):
     kind: NoticeKind

@@ -12,13 +12,15 @@ from resolvers.database.feed import FeedItem
 from resolvers.errors import CursorFromTheFuture, InvalidInput
 from resolvers.identity import Scope
 from resolvers.publishing import publish_activity
-from schema.context import Context, allowed
+from schema.access import needs, open_to
+from schema.context import Context
 from schema.dead_letters import DeadLetterPayload, to_payload
 from schema.enums import ActivityType
 from schema.objects import MOST_IDS, Activity, FeedEdge, ReadState, to_id
 from streams.cursor import Cursor
 
 
+@open_to(Scope.READ)
 @strawberry.type(description="The marked activities that exist, and how much is left.")
 class MarkReadPayload:
     edges: list[FeedEdge]
@@ -37,11 +39,13 @@ class PublishActivityInput:
     metadata: JSON | None = strawberry.field(default=None, description="An object.")
 
 
+@open_to(Scope.PUBLISH)
 @strawberry.type(description="The activity is in the log of record; its place in the log follows in a moment.")
 class PublishedActivity:
     activity: Activity
 
 
+@open_to(Scope.PUBLISH)
 @strawberry.type(description="The input was refused, and why.")
 class ActivityRefused:
     message: str
@@ -52,12 +56,14 @@ PublishActivityPayload = Annotated[
 ]
 
 
+@open_to(Scope.READ)
 @strawberry.type(description="Where the device stands now.")
 class Acknowledged:
     position: Cursor
     pending: int = strawberry.field(description="Activities handed over to it before and still not confirmed.")
 
 
+@open_to(Scope.READ)
 @strawberry.type(description="Nothing was confirmed, and why.")
 class AcknowledgeRefused:
     message: str
@@ -70,9 +76,11 @@ AcknowledgePayload = Annotated[
 
 @strawberry.type
 class Mutation:
-    @strawberry.mutation(description="Mark activities as read. Doing it again changes nothing.")
+    @strawberry.mutation(
+        description="Mark activities as read. Doing it again changes nothing.", metadata=needs(Scope.READ)
+    )
     async def mark_read(self, info: Info[Context, None], activity_ids: list[strawberry.ID]) -> MarkReadPayload:
-        context = allowed(info, Scope.READ)
+        context = info.context
         user = context.viewer.user
         if len(activity_ids) > MOST_IDS:
             raise InvalidInput(f"'activityIds' takes at most {MOST_IDS} IDs at a time, not {len(activity_ids)}.")
@@ -83,22 +91,26 @@ class Mutation:
             read_state=ReadState.of(state),
         )
 
-    @strawberry.mutation(description="Mark everything up to a cursor, such as feed.head, as read.")
+    @strawberry.mutation(
+        description="Mark everything up to a cursor, such as feed.head, as read.", metadata=needs(Scope.READ)
+    )
     async def mark_all_read(self, info: Info[Context, None], through: Cursor) -> MarkReadPayload:
-        context = allowed(info, Scope.READ)
+        context = info.context
         head = (await context.services.log_of_record.head()).cursor
         if through > head:
             raise CursorFromTheFuture(f"'through' is beyond the end of the log, {head}. Use feed.head.")
         state = await context.services.reading.mark_through(context.viewer.user, through)
         return MarkReadPayload(edges=[], read_state=ReadState.of(state))
 
-    @strawberry.mutation(description="Publish an activity: it reaches every matching stream.")
+    @strawberry.mutation(
+        description="Publish an activity: it reaches every matching stream.", metadata=needs(Scope.PUBLISH)
+    )
     async def publish_activity(
         self,
         info: Info[Context, None],
         input: PublishActivityInput,  # noqa: A002 - a GraphQL argument
     ) -> PublishActivityPayload:
-        context = allowed(info, Scope.PUBLISH)
+        context = info.context
         metadata: object = {} if input.metadata is None else input.metadata
         if not isinstance(metadata, dict):
             return ActivityRefused(message="'metadata' must be an object.")
@@ -120,12 +132,13 @@ class Mutation:
         return PublishedActivity(activity=Activity.of(activity))
 
     @strawberry.mutation(
-        description="For `confirm: CLIENT`: the device has everything up to a cursor. Doing it again changes nothing."
+        description="For `confirm: CLIENT`: the device has everything up to a cursor. Doing it again changes nothing.",
+        metadata=needs(Scope.READ),
     )
     async def acknowledge(
         self, info: Info[Context, None], through: Cursor, subscriber: strawberry.ID
     ) -> AcknowledgePayload:
-        context = allowed(info, Scope.READ)
+        context = info.context
         done = await context.services.live.acknowledge(context.viewer, device=subscriber, through=through)
         if done is None:
             return AcknowledgeRefused(message="This device has never been connected: subscribe first.")
@@ -135,13 +148,14 @@ class Mutation:
         description=(
             "Deliver a dead letter after all, as GapHealed: at once to a device that is connected, else when it comes"
             " back. Scope ops."
-        )
+        ),
+        metadata=needs(Scope.OPS),
     )
     async def redrive_dead_letter(self, info: Info[Context, None], id: strawberry.ID) -> DeadLetterPayload:  # noqa: A002 - GraphQL
-        settlements = allowed(info, Scope.OPS).services.settlements
+        settlements = info.context.services.settlements
         return to_payload(await settlements.redrive(to_id(id, of="id")))
 
-    @strawberry.mutation(description="Leave a dead letter undelivered for good. Scope ops.")
+    @strawberry.mutation(description="Leave a dead letter undelivered for good. Scope ops.", metadata=needs(Scope.OPS))
     async def discard_dead_letter(self, info: Info[Context, None], id: strawberry.ID) -> DeadLetterPayload:  # noqa: A002 - GraphQL
-        settlements = allowed(info, Scope.OPS).services.settlements
+        settlements = info.context.services.settlements
         return to_payload(await settlements.discard(to_id(id, of="id")))

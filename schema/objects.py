@@ -12,6 +12,8 @@ from resolvers import events
 from resolvers.database.feed import FeedItem
 from resolvers.errors import InvalidInput
 from resolvers.feed import Page, page_cursor
+from resolvers.identity import Scope
+from schema.access import ANYBODY, open_to
 from schema.enums import ActivityType, FeedSource, Transport
 from schema.memo import memoised
 from streams.cursor import Cursor
@@ -22,6 +24,7 @@ MOST_IDS = 500
 
 
 @memoised(lambda mp: (mp.id, mp.version))
+@open_to(*ANYBODY)
 @strawberry.type(name="MP", description="A member of parliament.")
 class Mp:
     id: strawberry.ID
@@ -36,6 +39,7 @@ class Mp:
 
 
 @memoised(lambda bill: (bill.id, bill.version))
+@open_to(*ANYBODY)
 @strawberry.type(description="A bill before parliament.")
 class Bill:
     id: strawberry.ID
@@ -49,6 +53,7 @@ class Bill:
 
 
 @memoised(lambda activity: activity.version)
+@open_to(*ANYBODY)
 @strawberry.type(description="One thing an MP or a bill did. Never changes. Says nothing about who looks at it.")
 class Activity:
     id: strawberry.ID
@@ -119,6 +124,7 @@ def to_id(text: str, *, of: str) -> int:
     raise InvalidInput(f"'{of}': {text[:40]!r} is not an ID of ours; use the 'id' of an object this server returned.")
 
 
+@open_to(Scope.READ)
 @strawberry.type(description="An activity in the viewer's feed.")
 class FeedEdge:
     id: strawberry.ID = strawberry.field(description="Of viewer and activity: lets a cache update isRead by itself.")
@@ -137,6 +143,7 @@ class FeedEdge:
         )
 
 
+@open_to(Scope.READ, Scope.OPS)
 @strawberry.type(description="As in the Relay connection specification.")
 class PageInfo:
     has_next_page: bool
@@ -145,6 +152,7 @@ class PageInfo:
     end_cursor: str | None
 
 
+@open_to(Scope.READ)
 @strawberry.type(description="A page of the feed, newest first.")
 class FeedConnection:
     edges: list[FeedEdge]
@@ -176,6 +184,7 @@ class FeedConnection:
         )
 
 
+@open_to(Scope.READ)
 @strawberry.type(description="How much the viewer has not read. A higher version is newer.")
 class ReadState:
     unread_count: int
@@ -186,6 +195,7 @@ class ReadState:
         return cls(unread_count=state.unread_count, version=state.version)
 
 
+@open_to(Scope.READ)
 @strawberry.type(description="How to get updates now, and how to poll if polling.")
 class TransportAdvice:
     mode: Transport
@@ -205,6 +215,7 @@ class TransportAdvice:
         )
 
 
+@open_to(Scope.READ)
 @strawberry.type(description="Activities handed over and not confirmed, of all subscribers, in Redis' PEL.")
 class PelHealth:
     total_pending: int
@@ -212,6 +223,7 @@ class PelHealth:
     consumers: int = strawberry.field(description="Subscribers that have any.")
 
 
+@open_to(Scope.READ)
 @strawberry.type(description="Live deliveries of this process in the last five minutes.")
 class DeliveryHealth:
     samples: int
@@ -221,6 +233,7 @@ class DeliveryHealth:
     success_rate: float = strawberry.field(description="0 to 1.")
 
 
+@open_to(Scope.READ)
 @strawberry.type(description="What the server knows of itself, sampled once a second.")
 class Health:
     healthy: bool

@@ -9,7 +9,8 @@ from resolvers.activities import ActivityId
 from resolvers.errors import InvalidInput
 from resolvers.identity import Scope
 from resolvers.updates import UpdatesPage
-from schema.context import Context, allowed
+from schema.access import needs, open_to
+from schema.context import Context
 from schema.dead_letters import DeadLetterConnection
 from schema.enums import LetterState
 from schema.events import FeedEvent, to_object
@@ -37,6 +38,7 @@ def checked(first: int) -> int:
     return first
 
 
+@open_to(Scope.READ)
 @strawberry.type(description="What activityAdded would have said since a cursor.")
 class FeedUpdates:
     page: strawberry.Private[UpdatesPage]
@@ -50,7 +52,7 @@ class FeedUpdates:
 
     @strawberry.field
     async def read_state(self, info: Info[Context, None]) -> ReadState:
-        context = allowed(info, Scope.READ)
+        context = info.context
         services = context.services
         return ReadState.of(await services.reading.state(context.viewer.user, head=services.recent.window.high))
 
@@ -61,7 +63,7 @@ class FeedUpdates:
 
 @strawberry.type
 class Query:
-    @strawberry.field(description="The viewer's feed, newest first.")
+    @strawberry.field(description="The viewer's feed, newest first.", metadata=needs(Scope.READ))
     async def feed(
         self,
         info: Info[Context, None],
@@ -70,14 +72,16 @@ class Query:
         unread_only: bool = False,
         filter: ActivityFilter | None = None,  # noqa: A002 - a GraphQL argument
     ) -> FeedConnection:
-        context = allowed(info, Scope.READ)
+        context = info.context
         user = context.viewer.user
         page = await context.services.feed.page(
             user=user, first=checked(first), after=after, unread_only=unread_only, chosen=to_filter(filter)
         )
         return FeedConnection.of(page, user=user)
 
-    @strawberry.field(description="activityAdded by polling: the same events with the same cursors.")
+    @strawberry.field(
+        description="activityAdded by polling: the same events with the same cursors.", metadata=needs(Scope.READ)
+    )
     async def updates(
         self,
         info: Info[Context, None],
@@ -85,18 +89,20 @@ class Query:
         first: First = 50,
         filter: ActivityFilter | None = None,  # noqa: A002 - a GraphQL argument
     ) -> FeedUpdates:
-        context = allowed(info, Scope.READ)
+        context = info.context
         context.services.pollers.polled(context.viewer.user)
         page = await context.services.updates.since(since, first=checked(first), chosen=to_filter(filter))
         return FeedUpdates(page=page, cursor=page.cursor, head=page.head, has_more=page.has_more)
 
-    @strawberry.field(description="One activity; null if there is none with that ID.")
+    @strawberry.field(description="One activity; null if there is none with that ID.", metadata=needs(Scope.READ))
     async def activity(self, info: Info[Context, None], id: strawberry.ID) -> Activity | None:  # noqa: A002 - GraphQL
-        context = allowed(info, Scope.READ)
+        context = info.context
         found = await context.services.stored.find(ActivityId(to_id(id, of="id")))
         return Activity.of(found) if found else None
 
-    @strawberry.field(description="Activities that could not be delivered, newest first. Scope ops.")
+    @strawberry.field(
+        description="Activities that could not be delivered, newest first. Scope ops.", metadata=needs(Scope.OPS)
+    )
     async def dead_letters(
         self,
         info: Info[Context, None],
@@ -104,11 +110,11 @@ class Query:
         after: str | None = None,
         state: LetterState | None = None,
     ) -> DeadLetterConnection:
-        context = allowed(info, Scope.OPS)
+        context = info.context
         before = to_id(after, of="after") if after is not None else None
         page = await context.services.settlements.page(first=checked(first), before=before, state=state)
         return DeadLetterConnection.of(page, after=after)
 
-    @strawberry.field(description="How the server is, and which transport it advises.")
+    @strawberry.field(description="How the server is, and which transport it advises.", metadata=needs(Scope.READ))
     async def health(self, info: Info[Context, None]) -> Health:
-        return Health.of(allowed(info, Scope.READ).services.health.now)
+        return Health.of(info.context.services.health.now)

@@ -1,6 +1,7 @@
 """The schema put together."""
 
 from resolvers.errors import Refusal, Unavailable
+from schema.access import enforce
 from schema.events import ActivityAdded, FeedGap, GapHealed, ReadStateChanged, StreamNotice
 from schema.executable import ExecutableSchema
 from schema.mutation import Mutation
@@ -21,8 +22,8 @@ def explain(error: BaseException) -> ExpectedError | None:
 
 
 def build_schema(metrics: Metrics | None = None) -> ExecutableSchema:
-    """The GraphQL schema; `schema.graphql` beside this file is its printed form."""
-    return ExecutableSchema(
+    """The GraphQL schema; `schema.graphql` beside this file is its printed form. Raises Undecided."""
+    schema = ExecutableSchema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
@@ -31,3 +32,5 @@ def build_schema(metrics: Metrics | None = None) -> ExecutableSchema:
         explain=explain,
         metrics=metrics,
     )
+    enforce(schema._schema)  # noqa: SLF001 - graphql-core's, of which Strawberry's is made
+    return schema

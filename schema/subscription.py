@@ -10,7 +10,8 @@ from strawberry.types import Info
 from resolvers.identity import Scope
 from resolvers.stream import LiveStream
 from schema import incidents
-from schema.context import Context, allowed
+from schema.access import needs
+from schema.context import Context
 from schema.enums import Confirmation
 from schema.events import FeedEvent, to_object
 from schema.objects import ActivityFilter, to_filter
@@ -26,7 +27,8 @@ class Subscription:
             "Every matching activity, in order: after `since`, or where the device `subscriber` left off, or from now."
             " Keep the cursor of the last event; on reconnecting send it as `since`. With `confirm: CLIENT` an activity"
             " counts as delivered when the device says so by `acknowledge`; else it comes again after a minute."
-        )
+        ),
+        metadata=needs(Scope.READ),
     )
     async def activity_added(
         self,
@@ -36,7 +38,7 @@ class Subscription:
         subscriber: strawberry.ID | None = None,
         confirm: Confirmation = Confirmation.SOCKET,
     ) -> AsyncIterable[FeedEvent]:
-        context = allowed(info, Scope.READ)
+        context = info.context
         if context.last_event_id:
             # An EventSource reconnects with its old URL: what it has seen since then is the greater of the two.
             since = max(since or Cursor(0), parse_cursor(context.last_event_id))
