@@ -52,7 +52,7 @@ from resolvers.stream import StreamParts
 from resolvers.updates import Updates
 from schema.admission import Admission
 from schema.context import Context, Services
-from schema.events import closing_notice, everybodys
+from schema.events import closing_notice, everybodys, to_object
 from schema.http_metrics import HttpMetrics
 from schema.pages import Explorer, Identity
 from schema.probes import Readiness, probes
@@ -462,6 +462,7 @@ def _view(
         closing=closing,
         share=everybodys,
         tracing=tracing,
+        present=to_object,
     )
 
 

@@ -15,8 +15,6 @@ from resolvers.reading import Reading
 from resolvers.recent import Recent
 from resolvers.stream import LiveStream
 from resolvers.updates import Updates
-from schema import incidents
-from schema.events import to_object
 from schema.rendering import Rendering
 from schema.wire import Wire, frame
 from streams.entries import Log
@@ -59,12 +57,7 @@ class ForEverybody:
 
     def __call__(self, event: Event) -> bytes:
         """What `Wire.write` takes. Raises Unshowable."""
-        try:
-            shown = to_object(event)
-        except Exception as fault:
-            incidents.record(fault, during="rendering an event")
-            raise Unshowable(repr(fault)) from fault
-        data, error = self.rendering.frame(shown, str(event.cursor))
+        data, error = self.rendering.frame(event, str(event.cursor))
         if error is not None:
             raise Unshowable(repr(error)) from error
         return frame(data, chunked=self.chunked)

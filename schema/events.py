@@ -126,6 +126,10 @@ class StreamNotice(FeedEvent):
         )
 
 
+OF_ONE_NOTICE = frozenset({"at", "readState", "retryAfterSeconds", "reauthenticateBy"})
+"""Fields of a StreamNotice that differ between two at the same place in the log."""
+
+
 def to_object(event: domain.Event) -> FeedEvent:
     """The schema's object for an event."""
     match event:
@@ -141,9 +145,18 @@ def to_object(event: domain.Event) -> FeedEvent:
             return StreamNotice.of(event)
 
 
-def everybodys(event: object) -> Hashable | None:
-    """The cursor of an activity that is handed over the first time: its frame is the same for all (a `ShareKey`)."""
-    return event.cursor if isinstance(event, ActivityAdded) and event.delivery_attempt == 1 else None
+def everybodys(event: domain.Event, fields: frozenset[str]) -> Hashable | None:
+    """What tells a frame from others that is the same for all; else None (a `ShareKey`).
+
+    So is an activity that is handed over the first time: its cursor tells it. So is a notice, where the operation
+    selects nothing that is one subscriber's, or one instant's: a thousand that open together get one HELLO.
+    """
+    match event:
+        case domain.Added(attempt=1):
+            return event.cursor
+        case domain.Notice() if fields.isdisjoint(OF_ONE_NOTICE):
+            return event.kind, event.cursor, event.head, event.advice
+    return None
 
 
 def closing_notice(advice: Advice, retry_after: timedelta | None) -> dict[str, object]:

@@ -1,18 +1,17 @@
 """Opening subscriptions: each runs its resolver, and shares its rendering with all that sent the same operation."""
 
-from collections.abc import AsyncIterable, Awaitable
+from collections.abc import AsyncIterable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
-from graphql import ExecutionResult, GraphQLError, create_source_event_stream
+from graphql import GraphQLError
 from graphql.execution import Executor
-from strawberry.execution.is_awaitable import optimized_is_awaitable
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from schema.executable import CACHEABLE, ExecutableSchema
-from schema.rendering import FrameCache, Rendering, ShareKey, shared_variables, variables_key
+from schema.prepared import Prepared
+from schema.rendering import FrameCache, Present, Rendering, ShareKey, as_it_is, nobodys, variables_key
 from schema.requests import Operation
 
 MOST_OPERATIONS = 1_000
@@ -39,69 +38,60 @@ class Subscription:
 
 
 class Subscriptions:
-    """Those of one schema. `share` tells which events are the same for everybody."""
+    """Those of one schema. `share` tells which events are the same for everybody, `present` makes objects of them."""
 
-    def __init__(self, schema: ExecutableSchema, *, share: ShareKey = lambda _: None) -> None:
+    def __init__(self, schema: ExecutableSchema, *, share: ShareKey = nobodys, present: Present = as_it_is) -> None:
         self.schema = schema
         self.frames = FrameCache()
         self._share = share
-        self._valid: dict[tuple[str, str | None], None] = {}
-        self._shared_variables: dict[tuple[str, str | None], list[str]] = {}
+        self._present = present
+        self._prepared: dict[tuple[str, str | None], Prepared] = {}
         self._renderings: dict[tuple[str, str | None, bytes], Rendering] = {}
 
     async def open(self, operation: Operation, context: SubscriberContext) -> Subscription | PreExecutionError:
         """Run the resolver; what it gives is the source of events, still to be rendered one by one."""
-        if (refused := await self._check(operation)) is not None:
-            return refused
-        executor = StrawberryGraphQLCoreExecutionContext.build(
-            self.schema._schema,  # noqa: SLF001 - graphql-core's, of which Strawberry's is made
-            self.schema.document(operation.query),
-            None,
-            context,
-            operation.variables or {},
-            operation.name,
-            is_awaitable=cast("Any", optimized_is_awaitable),  # says bool where a TypeGuard is asked for
-            operation_extensions=operation.extensions,
-        )
+        prepared = self._prepared.get((operation.query, operation.name)) or await self._prepare(operation)
+        if isinstance(prepared, PreExecutionError):
+            return prepared
+        executor = prepared.executor(operation, context)
         if isinstance(executor, list):
             return self._failed(executor, operation)
-        source = create_source_event_stream(executor)
-        if isinstance(source, Awaitable):
-            source = await source
-        if isinstance(source, ExecutionResult):
-            return self._failed(source.errors or [], operation)
-        return Subscription(source, self._rendering(operation, executor, context))
+        source = await prepared.source(executor)
+        if isinstance(source, list):
+            return self._failed(source, operation)
+        return Subscription(source, self._rendering(operation, prepared, executor, context))
 
-    async def _check(self, operation: Operation) -> PreExecutionError | None:
+    async def _prepare(self, operation: Operation) -> Prepared | PreExecutionError:
         """What has passed once passes again: validating costs 1.2 ms, once for 100,000 equal documents."""
-        key = operation.query, operation.name
-        if key in self._valid:
-            return None
         refused = await self.schema.check(operation.query, operation.name, OperationType.SUBSCRIPTION)
-        if refused is None and len(operation.query) <= CACHEABLE:
-            _keep(self._valid, key, None)
-        return refused
+        if refused is not None:
+            return refused
+        graphql_schema = self.schema._schema  # noqa: SLF001 - graphql-core's, of which Strawberry's is made
+        prepared = Prepared.of(graphql_schema, self.schema.document(operation.query), operation)
+        if isinstance(prepared, list):
+            return self._failed(prepared, operation)
+        if len(operation.query) <= CACHEABLE:
+            _keep(self._prepared, (operation.query, operation.name), prepared)
+        return prepared
 
     def _failed(self, errors: list[GraphQLError], operation: Operation) -> PreExecutionError:
         self.schema.sort_errors(errors, during=operation.name)
         return PreExecutionError(data=None, errors=errors)
 
-    def _rendering(self, operation: Operation, executor: Executor[Any], context: SubscriberContext) -> Rendering:
+    def _rendering(
+        self, operation: Operation, prepared: Prepared, executor: Executor[Any], context: SubscriberContext
+    ) -> Rendering:
         """The rendering of equal operations, made for the first of them."""
-        text = operation.query, operation.name
-        names = self._shared_variables.get(text)
-        if names is None:
-            document = self.schema.document(operation.query)
-            names = shared_variables(self.schema._schema, document, executor.operation)  # noqa: SLF001 - as above
-            _keep(self._shared_variables, text, names)
-        key = *text, variables_key(operation.variables, names)
+        key = operation.query, operation.name, variables_key(operation.variables, prepared.variables)
         rendering = self._renderings.get(key)
         if rendering is None:
             rendering = Rendering(
                 executor,
                 context=context.without_viewer(),
-                variables=names,
+                variables=prepared.variables,
+                fields=prepared.fields,
                 share=self._share,
+                present=self._present,
                 process_errors=lambda errors: self.schema.sort_errors(errors, during=operation.name),
                 cache=self.frames,
             )

@@ -31,8 +31,22 @@ from schema.results import is_internal, underlying
 from telemetry.tracing import child
 
 ProcessErrors = Callable[[list[GraphQLError]], None]
-ShareKey = Callable[[object], Hashable | None]
-"""What tells an event from all others, if it is the same for everybody; None if it is for one subscriber alone."""
+ShareKey = Callable[[Any, frozenset[str]], Hashable | None]
+"""What tells an event from all others, if it is the same for everybody; None if it is for one subscriber alone.
+
+The second argument is the names of all fields that the document selects, anywhere in it.
+"""
+Present = Callable[[Any], object]
+"""Makes the schema's object of an event that a source yields."""
+
+
+def nobodys(_: object, __: frozenset[str]) -> None:
+    """A ShareKey: nothing is shared."""
+
+
+def as_it_is(event: object) -> object:
+    """A Present: the event is the schema's object."""
+    return event
 
 
 class FrameCache:
@@ -67,10 +81,10 @@ class Rendering:
     """One operation with the variables that its selection uses. Executes without a viewer, and without awaiting.
 
     `executor` must have been built for the operation; of it only what all subscribers share is kept: `context` has no
-    viewer, and `variables` are the only ones left.
+    viewer, and `variables` are the only ones left. `fields` are the names of all that the document selects.
     """
 
-    __slots__ = ("_cache", "_executor", "_name", "_process_errors", "_share")
+    __slots__ = ("_cache", "_executor", "_fields", "_name", "_present", "_process_errors", "_share")
 
     def __init__(
         self,
@@ -78,7 +92,9 @@ class Rendering:
         *,
         context: object,
         variables: Sequence[str],
+        fields: frozenset[str],
         share: ShareKey,
+        present: Present,
         process_errors: ProcessErrors,
         cache: FrameCache,
     ) -> None:
@@ -86,18 +102,20 @@ class Rendering:
         self._executor = copy(executor)
         self._executor.context_value = context
         self._executor.variable_values = _only(executor.variable_values, variables)
+        self._fields = fields
         self._share = share
+        self._present = present
         self._process_errors = process_errors
         self._cache = cache
 
-    def frame(self, event: object, cursor: str | None) -> tuple[bytes, BaseException | None]:
+    def frame(self, event: Any, cursor: str | None) -> tuple[bytes, BaseException | None]:  # noqa: ANN401 - a source's
         """An event as SSE with `cursor` as its `id`, and what went wrong if a fault of ours is in it."""
-        key = self._share(event)
+        key = self._share(event, self._fields)
         if key is not None and (known := self._cache.get(self, key)) is not None:
             return known, None
         try:
             with child("render", graphql_operation_name=self._name):
-                result = self._execute(event)
+                result = self._execute(self._present(event))
                 frame = sse.encode_event(result, cursor)
         except Exception as error:  # noqa: BLE001 - recorded; whoever asked decides what becomes of the event
             incidents.record(error, during="rendering an event")
@@ -143,6 +161,13 @@ def shared_variables(schema: GraphQLSchema, document: DocumentNode, operation: O
     return sorted(found.names)
 
 
+def selected_fields(document: DocumentNode) -> frozenset[str]:
+    """Names of all fields that a document selects, wherever, and whatever it calls them."""
+    found = _Fields()
+    visit(document, found)
+    return frozenset(found.names)
+
+
 def variables_key(variables: Mapping[str, Any] | None, names: Sequence[str]) -> bytes:
     """Equal for equal values of the variables named."""
     given = variables or {}
@@ -162,6 +187,15 @@ class _Variables(Visitor):
         self.names: set[str] = set()
 
     def enter_variable(self, node: VariableNode, *_: Node | object) -> None:
+        self.names.add(node.name.value)
+
+
+class _Fields(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def enter_field(self, node: FieldNode, *_: Node | object) -> None:
         self.names.add(node.name.value)
 
 

@@ -1,7 +1,7 @@
 """From a subscription to the pieces of its response: its resolver's events, each executed and encoded."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Any, Protocol
 
 from strawberry.types import ExecutionResult
@@ -70,7 +70,7 @@ class SubscriptionSource:
                 return
             self._wanted = opened = result
         try:
-            async with aclosing(_generator(opened.source)) as events:
+            async with _closing(aiter(opened.source)) as events:
                 async for event in events:
                     frame, error = opened.rendering.frame(event, self._context.stream_cursor)
                     if self._context.rendered(error):
@@ -102,12 +102,6 @@ class SubscriptionSource:
         self._context.close()
 
 
-async def _generator(source: AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
-    """A source that can be closed, whatever it is: a resolver's generator is closed with it."""
-    iterator = source.__aiter__()
-    try:
-        async for event in iterator:
-            yield event
-    finally:
-        if isinstance(iterator, AsyncGenerator):
-            await iterator.aclose()
+def _closing(events: AsyncIterator[Any]) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
+    """A block at whose end a resolver's generator is closed; other iterators have nothing to close."""
+    return aclosing(events) if isinstance(events, AsyncGenerator) else nullcontext(events)

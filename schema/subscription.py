@@ -3,17 +3,18 @@
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import cast
 
 import strawberry
 from strawberry.types import Info
 
+from resolvers.events import Event
 from resolvers.identity import Scope
 from resolvers.stream import LiveStream
-from schema import incidents
 from schema.access import needs
 from schema.context import Context
 from schema.enums import Confirmation
-from schema.events import FeedEvent, to_object
+from schema.events import FeedEvent
 from schema.objects import ActivityFilter, to_filter
 from schema.refusals import StreamEnded
 from schema.scalars import parse_cursor
@@ -51,28 +52,23 @@ class Subscription:
             confirmation=confirm,
             read_state="readState" in context.document,
         )
-        return Shown(stream, context)
+        # Its events become objects of the schema when somebody's frame is rendered, and not once for each stream.
+        return cast("AsyncIterable[FeedEvent]", Shown(stream, context))
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A stream's events as the schema's objects. Can be iterated again when a stream goes on after it had a seat."""
+    """A stream's events. Can be iterated again when a stream goes on after it had a seat."""
 
     stream: LiveStream
     context: Context
 
-    async def __aiter__(self) -> AsyncGenerator[FeedEvent, None]:
+    async def __aiter__(self) -> AsyncGenerator[Event, None]:
         """Ends at the edge of the log. Raises StreamEnded when the server ended the stream."""
         async with aclosing(self.stream.events()) as events:
             async for event in events:
                 self.context.stream_cursor = str(event.cursor)
-                try:
-                    shown = to_object(event)
-                except Exception as error:  # noqa: BLE001 - recorded; the stream tries again, then tells it as a gap
-                    incidents.record(error, during="activityAdded")
-                    self.context.rendered(error)
-                else:
-                    yield shown
+                yield event
         if self.stream.closed is not None:
             # The server ended it: no `complete`, so the client reconnects and resumes.
             raise StreamEnded(str(self.stream.closed))

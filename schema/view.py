@@ -19,7 +19,7 @@ from schema.conditional import revalidated
 from schema.executable import ExecutableSchema
 from schema.opening import Subscriptions
 from schema.refusals import HttpRefusal
-from schema.rendering import ShareKey
+from schema.rendering import Present, ShareKey, as_it_is, nobodys
 from schema.requests import Operation, read_operation
 from schema.results import http_status, to_payload
 from schema.sse_response import SseResponse
@@ -42,7 +42,8 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
     `explorer` answers a browser that has no query. `streams` is drained by the server before it stops. `stalled` is how
     long a client may take nothing, `retry` the shortest delay before an
     EventSource reconnects (up to twice that, by `jitter`, drawn from [0, 1)). `body_limit` is in bytes. `closing` makes
-    the last event of a stream that was refused for now, `share` tells which events are the same for everybody.
+    the last event of a stream that was refused for now, `share` tells which events are the same for everybody,
+    `present` makes the schema's objects of them.
     """
 
     schema: ExecutableSchema
@@ -60,7 +61,8 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         retry: timedelta = timedelta(seconds=2),
         body_limit: int = 1024 * 1024,
         closing: Callable[[HttpRefusal], Mapping[str, Any] | None] | None = None,
-        share: ShareKey = lambda _: None,
+        share: ShareKey = nobodys,
+        present: Present = as_it_is,
         jitter: Callable[[], float] = random.random,
         tracing: Tracing = OFF,
     ) -> None:
@@ -70,7 +72,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         self._explorer = explorer
         self._admit = admit
         self._streams = streams
-        self._subscriptions = Subscriptions(schema, share=share)
+        self._subscriptions = Subscriptions(schema, share=share, present=present)
         self._stalled = stalled
         self._retry = retry
         self._body_limit = body_limit

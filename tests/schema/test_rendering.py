@@ -1,7 +1,7 @@
 """I6 and render-once: what is shared is the same for everybody, and nothing of a viewer can get into it."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -25,6 +25,7 @@ from streams.cursor import Cursor
 from telemetry.advice import Transport, advise
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+TOMORROW = NOW + timedelta(days=1)
 ACTIVITY = Activity(
     id=ActivityId(7),
     n=7,
@@ -83,7 +84,7 @@ def schema(monkeypatch: pytest.MonkeyPatch) -> Subscriptions:
     root = schema._schema.subscription_type
     assert root is not None
     monkeypatch.setattr(root.fields["activityAdded"], "subscribe", lambda *_, **__: stream([])())
-    return Subscriptions(schema, share=everybodys)
+    return Subscriptions(schema, share=everybodys, present=to_object)
 
 
 def whole_selection(type_: GraphQLNamedType, within: tuple[str, ...] = ()) -> str:
@@ -171,7 +172,7 @@ async def test_variables_of_the_selection_tell_renderings_apart(schema: Subscrip
 
     assert true is again
     assert len({id(one) for one in (left_out, true, false)}) == 3
-    shown = [b'"cursor"' in one.frame(to_object(ADDED), "7-0")[0] for one in (left_out, true, false)]
+    shown = [b'"cursor"' in one.frame(ADDED, "7-0")[0] for one in (left_out, true, false)]
     assert shown[0] is shown[2] is not shown[1]
 
 
@@ -187,6 +188,52 @@ async def test_frame_is_made_once_for_all_and_again_for_a_redelivery(schema: Sub
     assert (schema.frames.hits, schema.frames.misses) == (1, 1)
     assert orjson.loads(again.split(b"data: ")[1])["data"]["activityAdded"]["deliveryAttempt"] == 2
     assert ForEverybody(shared, chunked=True)(ADDED).endswith(first + b"\r\n")
+
+
+def hello(*, user: int = 1, at: datetime = NOW, cursor: int = 9) -> domain.Notice:
+    """The first event of a stream; its token and its read state are its user's."""
+    return domain.Notice(
+        cursor=Cursor(cursor),
+        kind=domain.NoticeKind.HELLO,
+        head=Cursor(9),
+        at=at,
+        advice=advise(mode=Transport.SSE),
+        reauthenticate_by=NOW + timedelta(minutes=user),
+        read_state=domain.ReadState(user, user),
+    )
+
+
+async def test_those_who_open_together_get_one_hello(schema: Subscriptions) -> None:
+    """It is rendered once for a place in the log; who starts at another place, or gets other advice, has their own."""
+    shared = await rendering(schema, "subscription { activityAdded { cursor ... on StreamNotice { kind head } } }")
+
+    first, later = (shared.frame(hello(user=user, at=at), "9-0")[0] for user, at in ((1, NOW), (2, TOMORROW)))
+    elsewhere, _ = shared.frame(hello(cursor=8), "8-0")
+
+    assert first == later
+    assert b'"cursor":"0-8"' in elsewhere
+    assert (schema.frames.hits, schema.frames.misses) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        "... on StreamNotice { reauthenticateBy }",
+        "... on StreamNotice { by: reauthenticateBy }",
+        "... on StreamNotice { readState { version } }",
+        "... on StreamNotice { at }",
+        "...Notice } } fragment Notice on StreamNotice { ...Deeper } fragment Deeper on StreamNotice { kind readState "
+        "{ unreadCount",
+    ],
+)
+async def test_hello_that_says_something_of_one_client_is_its_own(schema: Subscriptions, selection: str) -> None:
+    """I6: wherever in the document, and under whatever name, such a field is selected."""
+    shared = await rendering(schema, f"subscription {{ activityAdded {{ cursor {selection} }} }}")
+
+    ada, bob = (shared.frame(hello(user=user, at=at), "9-0")[0] for user, at in ((1, NOW), (2, TOMORROW)))
+
+    assert ada != bob
+    assert b'"errors"' not in ada + bob
 
 
 async def test_operations_that_differ_do_not_share_frames(schema: Subscriptions) -> None:
