@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import jwt
+from jwt.algorithms import HMACAlgorithm
 
 from resolvers.errors import Forbidden, Unauthenticated
 
@@ -37,6 +38,21 @@ class Viewer:
             raise Forbidden(f"This needs a token with the scope '{scope}'.")
 
 
+class PreparedHmac(HMACAlgorithm):
+    """HS256 with a key that was prepared before.
+
+    PyJWT prepares it for each token: it tries to read it as a PEM file, as an SSH key, as a certificate and as JSON, at
+    the price of the rest of the verification.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(HMACAlgorithm.SHA256)
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        """The key of a PyJWK, which is prepared."""
+        return key.encode() if isinstance(key, str) else key
+
+
 class Tokens:
     """Issues and reads HS256 tokens with the claims `sub`, `exp` and `scope` (space-separated)."""
 
@@ -49,7 +65,8 @@ class Tokens:
             )
         self._secret = secret
         encoded = base64.urlsafe_b64encode(secret.encode()).decode()
-        self._key = jwt.PyJWK({"kty": "oct", "k": encoded, "alg": ALGORITHM})  # prepared once, not for each token
+        self._key = jwt.PyJWK({"kty": "oct", "k": encoded, "alg": ALGORITHM})
+        self._key.Algorithm = PreparedHmac()
 
     def issue(self, *, user: str, scopes: frozenset[Scope], lasts: timedelta) -> str:
         """A token for `user`. Raises ValueError for a user name that a token cannot carry."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
@@ -28,7 +29,8 @@ class MediaRange:
         return self.specificity == 0 or media_type.startswith(self.pattern[:-1])
 
 
-def preferred(accept: str | None, offers: Sequence[str]) -> str | None:
+@lru_cache(maxsize=256)
+def preferred(accept: str | None, offers: tuple[str, ...]) -> str | None:
     """The offer the client likes best: by quality, then its place in the header, then its place in `offers`.
 
     An offer's quality is that of the most specific range that matches it, so `text/event-stream;q=0, */*` refuses the

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import strawberry
@@ -56,7 +56,8 @@ class ExecutableSchema(strawberry.Schema):
         self.memo = Memo(check_memoised(self._schema), metrics=metrics)
         self.execution_context_class = type("Execution", (MemoisingExecution,), {"memo": self.memo})
         self._valid = Known(most=documents)
-        self._metrics = metrics
+        # `labels` costs as much as five increments, and what it is called with here is few.
+        self._counted = cache(metrics.execution_cache_total.labels) if metrics is not None else None
         self.explain = explain
         self._max_tokens = max_tokens
         self._cached_document = lru_cache(maxsize=documents)(self._parse)
@@ -146,9 +147,9 @@ class ExecutableSchema(strawberry.Schema):
             self.process_errors(refused.errors or [], prepared)
         return refused
 
-    def _count(self, cache: str, *, hit: bool) -> None:
-        if self._metrics is not None:
-            self._metrics.execution_cache_total.labels(cache=cache, result="hit" if hit else "miss").inc()
+    def _count(self, of: str, *, hit: bool) -> None:
+        if self._counted is not None:
+            self._counted(of, "hit" if hit else "miss").inc()
 
     def _parse(self, query: str) -> DocumentNode:
         return parse(query, max_lexical_tokens=self._max_tokens)

@@ -18,6 +18,8 @@ LAST_WORD = timedelta(milliseconds=100)
 """Between the last bytes and an end without `complete`: graphql-sse 2.6.1 misses an end that arrives together with an
 event, and then neither fails nor reconnects."""
 
+_HEADERS = Headers(sse.HEADERS).raw
+
 
 class Source(Protocol):
     """What a response sends."""
@@ -60,7 +62,7 @@ class SseResponse:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI's signature)
         try:
             connection = connection_of(scope)
-            await send({"type": "http.response.start", "status": 200, "headers": Headers(sse.HEADERS).raw})
+            await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
             await send({"type": "http.response.body", "body": self.opening, "more_body": True})
         except BaseException:
             self.over()

@@ -10,13 +10,14 @@ from resolvers.database.tables import subscriber_positions
 from streams.checkpoints import Checkpoint
 from streams.cursor import Cursor
 
-# Arrays, so that there is one statement to prepare, whatever the number of newcomers.
+# Arrays, so that there is one statement to prepare, whatever the number of newcomers. Who is known is written as it is:
+# only so does one statement return all, those included whom another process introduces at the same time.
 _INTRODUCE = sa.text(
-    "INSERT INTO subscriber_positions (subscriber, cursor, epoch)"
+    "INSERT INTO subscriber_positions AS kept (subscriber, cursor, epoch)"
     " SELECT subscriber, cursor, 0 FROM unnest(CAST(:subscribers AS text[]), CAST(:cursors AS bigint[]))"
-    " AS given (subscriber, cursor) ON CONFLICT DO NOTHING"
+    " AS given (subscriber, cursor)"
+    " ON CONFLICT (subscriber) DO UPDATE SET epoch = kept.epoch RETURNING subscriber, cursor, epoch"
 )
-_KEPT = sa.text("SELECT subscriber, cursor, epoch FROM subscriber_positions WHERE subscriber = ANY(:subscribers)")
 
 
 class Positions:
@@ -29,9 +30,8 @@ class Positions:
         """Keep a checkpoint for those that have none; what is then kept for each."""
         subscribers = sorted(newcomers)  # one order for all: no deadlocks
         given = {"subscribers": subscribers, "cursors": [int(newcomers[subscriber]) for subscriber in subscribers]}
-        async with self._database.writing("introduce_subscribers") as connection:
-            await connection.execute(_INTRODUCE, given)
-            kept = await connection.execute(_KEPT, {"subscribers": subscribers})
+        async with self._database.writing("introduce_subscribers", single=True) as connection:
+            kept = await connection.execute(_INTRODUCE, given)
             return {row.subscriber: Checkpoint(row.subscriber, Cursor(row.cursor), row.epoch) for row in kept}
 
     async def save(self, checkpoints: Sequence[Checkpoint]) -> None:
