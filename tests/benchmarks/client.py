@@ -116,7 +116,14 @@ class Load:
 
     async def opens(self, since: float) -> tuple[int, Latencies]:
         """How many are open, and how long after `since` (seconds since 1970) each has opened."""
-        answers = await self._all(f"opens {int(since * 1e6)}", "opens", 30)
+        return await self._since("opens", since)
+
+    async def resumed(self, since: float) -> tuple[int, Latencies]:
+        """How many of those that were cut have seen an event again; how long after their own connect, or `since`."""
+        return await self._since("resumed", since)
+
+    async def _since(self, what: str, since: float) -> tuple[int, Latencies]:
+        answers = await self._all(f"{what} {int(since * 1e6)}", what, 30)
         return sum(answer["open"] for answer in answers), Latencies.merged(answer["histogram"] for answer in answers)
 
     async def _all(self, command: str, kind: str, within: float) -> list[dict[str, Any]]:
@@ -140,12 +147,14 @@ async def load(
     in_flight: int = 64,
     per_second: int = 0,
     reconnect: bool = False,
+    backoff: bool = False,
     nap: int = 0,
 ) -> AsyncIterator[Load]:
     """Client processes on `core`, at least one a target; nothing is open yet. All are ended when the block is left.
 
     `in_flight` and `per_second` (0: no limit) bound the opens of each process. An open that is refused is tried again
     every 50 ms until `Load.open` has lost its patience; with `reconnect` so is a stream that was cut, with its cursor.
+    With `backoff` they come back with the product's own client's delays: full jitter, longer for each failure.
     `nap` is for clients that share cores with servers: so many microseconds pass between two looks at the sockets, so
     that a delivery does not interrupt the server for every client that it wakes.
     """
@@ -162,6 +171,7 @@ async def load(
                 "first-source": 1 + len(processes) * 4 % 200,
                 "retry": 1,
                 "reconnect": int(reconnect),
+                "backoff": int(backoff),
                 "nap": nap,
             }
             with on_core(core):

@@ -1,6 +1,7 @@
 """The load client against a server that follows a script: what the benchmark's figures rest on."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,7 @@ from tests.benchmarks.client import Target, load, settled
 from tests.benchmarks.wire import data, event, subscribe
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+COUNT = 20
 Script = Callable[[int, bytes], Sequence[bytes]]
 
 
@@ -152,6 +154,33 @@ async def test_cut_connection_resumes_with_its_last_whole_event() -> None:
     assert b'"since":"17-2"' in bodies[1]
     assert len(bodies[0]) == len(bodies[1])
     assert (report.missing, report.reopened, report.lost) == (0, 1, 1)
+
+
+async def test_client_that_backs_off_comes_back_later_and_says_how_long_it_waited() -> None:
+    """Full jitter above a quarter of a second; the wait for the first event counts from its own connect."""
+    came: list[float] = []
+
+    def script(n: int, _: bytes) -> list[bytes]:
+        came.append(time.time())
+        start = HEAD + b"\r\n: open\n\n"
+        return [start + frame(1), b""] if n <= COUNT else [start + frame(2)]
+
+    async with (
+        scripted(script) as port,
+        load([Target(port, [subscribe()] * COUNT, ": open")], core=None, reconnect=True, backoff=True) as clients,
+    ):
+        await clients.expect(1, 2)
+        await clients.open()
+        await settled(clients, 2 * COUNT, within=20)
+        resumed, waited = await clients.resumed(0)
+        later, from_later_on = await clients.resumed(max(came) + 60)
+
+    first, again = came[:COUNT], came[COUNT:]
+    assert resumed == later == COUNT
+    assert min(again) - min(first) > 0.2
+    assert max(again) - min(again) > 0.2
+    assert 0 <= waited.quantile(0.99) < (max(again) - min(first)) * 1_000
+    assert from_later_on.quantile(1) == 0
 
 
 async def test_refused_open_is_tried_again_and_counted() -> None:

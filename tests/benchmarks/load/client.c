@@ -1,7 +1,7 @@
 /* Load client: N server-sent event streams in one thread, told what to do by lines on standard input.
  *
  *   client HOST PORT REQUESTS OPENED_BY [in-flight=64] [per-second=0] [sources=4] [first-source=1] [retry=0] [reconnect=0]
- *          [nap=0]
+ *          [nap=0] [backoff=0]
  *
  * REQUESTS is a file of records, a 32-bit length in the machine's order and as many bytes: one whole HTTP request a
  * connection. A connection is open when its body has shown OPENED_BY. An event counts when its data carries a marker
@@ -15,11 +15,17 @@
  *                              reached every connection. STRICT 0: events may be meant for others, gaps are no losses
  *   report                     {"type":"report",...}: everything since `expect`
  *   opens MICROSECONDS         {"type":"opens",...}: how long after that instant each connection (re)opened
+ *   resumed MICROSECONDS       {"type":"resumed",...}: how long each connection that was cut waited for its first event,
+ *                              from its own connect, or that instant if it is later
  *   allow N                    {"type":"allowed"}: from now on N opens in flight
  *   end of input               the end
  *
- * After each look at its sockets that finds less than 512 ready it sleeps `nap` microseconds. With retry=1 an open that is refused is tried again after RETRY_US. With reconnect=1 a connection that is lost or refused comes back after RETRY_US; the text `"since":null` in its
- * request, followed by at least CURSOR spaces, is overwritten with the `id:` of the last event it has seen.
+ * After each look at its sockets that finds less than 512 ready it sleeps `nap` microseconds.
+ *
+ * With retry=1 an open that is refused is tried again after RETRY_US. With reconnect=1 a connection that is lost or
+ * refused comes back after RETRY_US; the text `"since":null` in its request, followed by at least CURSOR spaces, is
+ * overwritten with the `id:` of the last event it has seen. With backoff=1 they come back as the product's own client
+ * does: after FIRST_US + U(0, min(MOST_US, STEP_US * 2^n)), where n counts the attempts that have failed since.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -48,6 +54,7 @@ enum {
   LONGEST_HEAD = 8192,
   CURSOR = 40,
   RETRY_US = 50000,
+  FIRST_US = 250000, STEP_US = 1000000, MOST_US = 30000000,
   MOST_SEQUENCES = 1 << 16,
   OCTAVES = 40, STEPS = 32, BUCKETS = OCTAVES * STEPS, /* latencies, 3 % apart at most */
 };
@@ -63,7 +70,9 @@ struct connection {
   char *rest;            /* an unfinished line or head, from earlier reads */
   char *words;           /* the last comment or data of a stream that is not open: why it ends, perhaps */
   uint64_t chunk_left;
-  uint64_t opened_at;    /* microseconds since 1970 */
+  uint64_t began_at, opened_at, resumed_at; /* microseconds since 1970; of the last connect, of an event after a cut */
+  bool resuming;         /* it was cut, and has seen no event since */
+  uint32_t failures;     /* since it was open */
   uint32_t next;         /* the sequence number that comes next */
   uint32_t received, duplicates, missing;
   char event_id[CURSOR], cursor[CURSOR];
@@ -74,10 +83,10 @@ static uint32_t count;
 static int epoll_fd;
 static struct sockaddr_in server;
 static const char *opened_by;
-static uint32_t most_in_flight = 64, per_second, sources = 4, first_source = 1, reconnect, retry, nap;
+static uint32_t most_in_flight = 64, per_second, sources = 4, first_source = 1, reconnect, retry, nap, backoff;
 
-static struct { uint32_t index; uint64_t due; } *queue; /* to open, in order of `due`; each connection at most once */
-static uint32_t queue_head, queue_length, in_flight, open_now, failed, refused, lost, reopened, opened_this_second;
+static struct waiting { uint32_t index; uint64_t due; } *queue; /* to open: a heap by `due`, each connection once */
+static uint32_t queue_length, in_flight, open_now, failed, refused, lost, reopened, opened_this_second;
 static uint64_t second_started, opening_since, last_opened_at;
 static bool opening;
 static char first_failure[512];
@@ -132,9 +141,30 @@ static void print_text(const char *text) {
 static void enqueue(struct connection *c, uint64_t due) {
   if (c->queued) return;
   c->queued = true;
-  uint32_t at = (queue_head + queue_length++) % count;
-  queue[at].index = (uint32_t)(c - connections);
-  queue[at].due = due;
+  uint32_t at = queue_length++;
+  for (; at && queue[(at - 1) / 2].due > due; at = (at - 1) / 2) queue[at] = queue[(at - 1) / 2];
+  queue[at] = (struct waiting){(uint32_t)(c - connections), due};
+}
+
+/* Take out who is due first. */
+static struct connection *dequeue(void) {
+  struct connection *first = &connections[queue[0].index];
+  struct waiting last = queue[--queue_length];
+  uint32_t at = 0;
+  for (uint32_t child; (child = 2 * at + 1) < queue_length; at = child) {
+    if (child + 1 < queue_length && queue[child + 1].due < queue[child].due) child++;
+    if (queue[child].due >= last.due) break;
+    queue[at] = queue[child];
+  }
+  queue[at] = last;
+  first->queued = false;
+  return first;
+}
+
+static uint64_t delay(uint32_t failures) {
+  if (!backoff) return RETRY_US;
+  uint64_t most = failures < 5 ? (uint64_t)STEP_US << failures : MOST_US;
+  return FIRST_US + (uint64_t)(drand48() * (double)most);
 }
 
 static void put_cursor(struct connection *c) {
@@ -171,6 +201,7 @@ static void begin(struct connection *c) {
   c->sent = 0;
   c->chunked = false;
   c->event_id[0] = 0;
+  c->began_at = now_us();
   in_flight++;
 }
 
@@ -196,7 +227,8 @@ static void end(struct connection *c, const char *why) {
   bool was_open = c->open;
   c->open = false;
   refused += !was_open;
-  if (reconnect || (retry && !was_open)) enqueue(c, now_us() + RETRY_US);
+  c->resuming |= was_open;
+  if (reconnect || (retry && !was_open)) enqueue(c, now_us() + delay(was_open ? 0 : ++c->failures));
   else if (!was_open) { c->failed = true; failed++; tell_if_opened(); }
 }
 
@@ -210,6 +242,7 @@ static void keep(struct connection *c, const char *data, size_t length) {
 
 static void opened(struct connection *c) {
   c->open = true;
+  c->failures = 0;
   free(c->words);
   c->words = NULL;
   c->opened_at = last_opened_at = now_us();
@@ -223,6 +256,7 @@ static void deliver(struct connection *c, uint32_t sequence, uint64_t published,
   if (sequence < c->next) { c->duplicates++; return; }
   if (strict) c->missing += sequence - c->next;
   c->next = sequence + 1;
+  if (c->resuming) { c->resuming = false; c->resumed_at = at; }
   if (sequence < first_sequence || sequence >= first_sequence + sequence_count) return;
   c->received++;
   if (!deliveries++) first_at = at;
@@ -381,15 +415,11 @@ static int begin_due(void) {
   uint64_t now = now_us();
   if (now - second_started >= 1000000) { second_started = now; opened_this_second = 0; }
   while (queue_length && in_flight < most_in_flight) {
-    if (queue[queue_head].due > now) return (int)((queue[queue_head].due - now) / 1000) + 1;
+    if (queue[0].due > now) return (int)((queue[0].due - now) / 1000) + 1;
     /* The allowance grows through the second: no bursts at its start. */
     if (per_second && opened_this_second > (now - second_started) * per_second / 1000000) return 1;
-    struct connection *c = &connections[queue[queue_head].index];
-    queue_head = (queue_head + 1) % count;
-    queue_length--;
-    c->queued = false;
     opened_this_second++;
-    begin(c);
+    begin(dequeue());
   }
   return -1;
 }
@@ -452,6 +482,22 @@ static void opens(uint64_t since) {
   printf("}\n");
 }
 
+static void resumed(uint64_t since) {
+  static uint32_t of[BUCKETS];
+  memset(of, 0, sizeof of);
+  uint32_t found = 0;
+  for (uint32_t k = 0; k < count; k++) {
+    const struct connection *c = &connections[k];
+    if (!c->resumed_at || c->resuming) continue;
+    uint64_t from = c->began_at > since ? c->began_at : since;
+    of[bucket(c->resumed_at > from ? c->resumed_at - from : 0)]++;
+    found++;
+  }
+  printf("{\"type\":\"resumed\",\"open\":%u,", found);
+  print_histogram(of);
+  printf("}\n");
+}
+
 static void command(const char *text) {
   unsigned first, sequences, exact;
   unsigned long long since;
@@ -462,6 +508,7 @@ static void command(const char *text) {
   } else if (sscanf(text, "expect %u %u %u", &first, &sequences, &exact) == 3) expect(first, sequences, exact);
   else if (!strcmp(text, "report")) report();
   else if (sscanf(text, "opens %llu", &since) == 1) opens(since);
+  else if (sscanf(text, "resumed %llu", &since) == 1) resumed(since);
   else if (sscanf(text, "allow %u", &most_in_flight) == 1) printf("{\"type\":\"allowed\"}\n");
   else { fprintf(stderr, "no such command: %s\n", text); exit(2); }
 }
@@ -504,7 +551,7 @@ static void option(const char *text) {
   static const struct { const char *name; uint32_t *value; } options[] = {
     {"in-flight=", &most_in_flight}, {"per-second=", &per_second}, {"sources=", &sources},
     {"first-source=", &first_source}, {"reconnect=", &reconnect}, {"retry=", &retry},
-    {"nap=", &nap},
+    {"nap=", &nap}, {"backoff=", &backoff},
   };
   for (size_t k = 0; k < sizeof options / sizeof *options; k++) {
     size_t length = strlen(options[k].name);
