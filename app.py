@@ -64,7 +64,7 @@ from schema.view import GraphQLView
 from schema.worker import Place, until_parent_dies
 from settings import Settings
 from streams.checkpoints import Checkpoints
-from streams.connection import Script, eviction_policy
+from streams.connection import Script, SharedScript, eviction_policy
 from streams.connection import connect as connect_redis
 from streams.connections import Connections, Limits
 from streams.dead_letters import DeadLetters
@@ -190,8 +190,8 @@ def build_floor(
         bookmark_every=settings.bookmark_every,
     )
     recent = Recent(source=tail, parliament=Parliament(database=database), metrics=metrics, size=settings.feed_window)
-    marks, viewed = ReadMarks(database=database), ViewedFeed(database=database)
-    bits = ReadBits(load=lambda name: Script(redis, name, folder=LUA))
+    marks, viewed = ReadMarks(database=database), ViewedFeed(database=database, known=recent.known)
+    bits = ReadBits(load=lambda name: SharedScript(Script(redis, name, folder=LUA), name=f"read-marks-{name}"))
 
     async def told(user: str, change: ReadChange) -> None:
         try:
@@ -236,7 +236,13 @@ def build_floor(
         metrics=metrics,
     )
     services = Services(
-        feed=Feed(recent=recent, reading=reading, viewed=viewed, joined=JoinedFeed(database=database), metrics=metrics),
+        feed=Feed(
+            recent=recent,
+            reading=reading,
+            viewed=viewed,
+            joined=JoinedFeed(database=database, known=recent.known),
+            metrics=metrics,
+        ),
         stored=StoredActivities(database=database),
         reading=reading,
         recent=recent,

@@ -1,12 +1,12 @@
 """Who has read what, in Redis: one round trip to ask or to mark. PostgreSQL has the truth, and this its versions."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from cache.scripts import Load
-from cache.segments import Stretch, keys_of, pack, segment_key, segment_of, state_key, stretches
+from cache.segments import join, keys_of, newest, ones, pack, segment_key, segment_of, state_key
 
 KEPT_FOR = timedelta(days=30)
 JITTER = 0.1
@@ -34,16 +34,25 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the segments say about a stretch of the log, and how much is unread up to the head that was asked for."""
+    """Which log numbers from `low` to `high` are not read, and how much up to the head that was asked for.
+
+    Bit k of `left` is set if `high - k` is not read. All up to `through` is read, whatever the stretch.
+    """
 
     version: int
     through: int
     unread: int
-    segments: Mapping[int, Stretch]
+    low: int
+    high: int
+    left: int
 
     def is_read(self, n: int) -> bool:
         """Whether log number `n` of the stretch is read."""
-        return n <= self.through or self.segments[segment_of(n)].has(n)
+        return not self.left >> (self.high - n) & 1
+
+    def newest_unread(self) -> Iterator[int]:
+        """What is not read, newest first."""
+        return newest(self.left, high=self.high)
 
 
 class ReadBits:
@@ -69,7 +78,9 @@ class ReadBits:
             return None
         version, through, above, beyond = (int(number) for number in reply[:4])
         unread = head - through - (above - beyond) if through < head else 0
-        return Seen(version, through, unread, stretches(low, reply[4]))
+        marked = join(reply[4], low=low, high=high) if high > through else 0
+        left = ones(high - max(low - 1, through)) & ~marked
+        return Seen(version, through, unread, low, high, left)
 
     async def mark(self, user: str, numbers: Sequence[int], marks: Marks) -> bool:
         """Follow marks that PostgreSQL has committed, after which it had `marks`. False if that needs a warm first."""

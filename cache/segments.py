@@ -1,7 +1,6 @@
 """Read marks as bits: where the bit of a log number is, and how a stretch of bits is read."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
 SIZE = 65_536
 """Log numbers in a segment: at most 8 KB. One bitmap for all would take up to 512 MB and block Redis while it grows."""
@@ -42,21 +41,33 @@ def pack(numbers: Iterable[int], *, first: int, last: int) -> list[bytes]:
     return [bytes(bits) for bits in segments]
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """The bytes of one segment from the one that has the bit of `low`; what they do not reach is not read."""
+def join(parts: Sequence[bytes], *, low: int, high: int) -> int:
+    """The bits of the log numbers `low` to `high` as one integer, in which bit k is that of `high - k`.
 
-    low: int
-    bits: bytes
+    Each part has the bytes of one segment, from the one with the first bit that is wanted; what it is too short for is
+    not marked.
+    """
+    joined = 0
+    for segment, part in enumerate(parts, start=segment_of(low)):
+        first, last = max(low, segment * SIZE), min(high, (segment + 1) * SIZE - 1)
+        end = FIRST_BIT + last % SIZE
+        length = end // 8 - (FIRST_BIT + first % SIZE) // 8 + 1
+        bits = int.from_bytes(part.ljust(length, b"\0"), "big") >> (7 - end % 8)
+        joined = joined << (last - first + 1) | bits & ones(last - first + 1)
+    return joined
 
-    def has(self, n: int) -> bool:
-        """Whether `n`, of this segment and not below `low`, is marked."""
-        byte, bit = divmod(FIRST_BIT + n % SIZE, 8)
-        byte -= (FIRST_BIT + self.low % SIZE) // 8
-        return byte < len(self.bits) and bool(self.bits[byte] & (0x80 >> bit))
+
+def ones(count: int) -> int:
+    """The integer whose lowest `count` bits are set."""
+    return (1 << max(count, 0)) - 1
 
 
-def stretches(low: int, parts: Sequence[bytes]) -> dict[int, Stretch]:
-    """The parts of consecutive segments, by segment; the first part begins at `low`, the others with their segment."""
-    first = segment_of(low)
-    return {first + k: Stretch(low if k == 0 else (first + k) * SIZE, part) for k, part in enumerate(parts)}
+def newest(bits: int, *, high: int) -> Iterator[int]:
+    """The log numbers whose bits are set in an integer such as `join` makes, the newest first.
+
+    A step looks at the whole integer: 0.2 us for 10,000 bits, and as many steps as numbers are taken.
+    """
+    while bits:
+        lowest = bits & -bits
+        yield high - lowest.bit_length() + 1
+        bits ^= lowest

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
+from cache.segments import ones
+
 
 class Numbered(Protocol):
     """An immutable item of the log."""
@@ -36,6 +38,12 @@ class Window(Generic[T]):
         """The number of the newest item."""
         return self.low + len(self._items) - 1
 
+    def __getitem__(self, n: int) -> T:
+        """The item numbered `n`. Raises IndexError for one that is not here."""
+        if n < self.low:
+            raise IndexError(n)
+        return self._items[n - self.low]
+
     def extend(self, items: Iterable[T], *, head: int) -> None:
         """Add the successors of what is here. After a hole, which a healthy log does not have, it starts anew."""
         for item in items:
@@ -61,3 +69,25 @@ class Window(Generic[T]):
     def replace(self, renewed: Callable[[T], T]) -> None:
         """Put `renewed(item)` in the place of every item: the same activity, with its MP or bill as it is now."""
         self._items = [renewed(item) for item in self._items]
+
+
+class Matching(Generic[T]):
+    """Which items of a window match, as bits: an item is looked at once, when it is new."""
+
+    def __init__(self, window: Window[T], matches: Callable[[T], bool]) -> None:
+        """`matches` must say the same of every state of an item."""
+        self._window = window
+        self._matches = matches
+        self._low, self._high, self._bits = 1, 0, 0
+
+    def bits(self) -> int:
+        """Bit k is set if the item numbered `window.high - k` matches."""
+        low, high = self._window.low, self._window.high
+        if not self._low <= low <= self._high + 1 <= high + 1:
+            self._low, self._high, self._bits = low, low - 1, 0
+        if high > self._high:
+            new = "".join("1" if self._matches(self._window[n]) else "0" for n in range(self._high + 1, high + 1))
+            self._bits = self._bits << len(new) | int(new, 2)
+        self._bits &= ones(high - low + 1)
+        self._low, self._high = low, high
+        return self._bits

@@ -2,11 +2,12 @@
 
 import base64
 import binascii
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 
+from cache.reads import Seen
+from cache.segments import newest, ones
 from resolvers.activities import EVERYTHING, Activity, ActivityFilter
 from resolvers.database.feed import FeedItem, FeedPage, JoinedFeed, Wanted
 from resolvers.database.recent import ViewedFeed
@@ -111,35 +112,40 @@ class Feed:
 
     async def from_window(self, wanted: Wanted) -> FeedPage | Reason:
         """The page from memory and one round trip to Redis, or why not. Raises Unavailable."""
-        window = self._recent.window
-        low, high, head = window.low, window.high, self._recent.head
+        window, head = self._recent.window, self._recent.head
         if not window:
             return Reason.EMPTY
+        low, high = window.low, window.high
         top = high if wanted.before is None else min(wanted.before - 1, high)
-        if top < low and low > 1:
+        chosen = None if wanted.chosen == EVERYTHING else self._recent.matching(wanted.chosen)
+        # What is read decides which ones are shown: then it is asked of the whole window, 625 bytes of 5,000.
+        whole = wanted.unread_only or chosen is not None
+        reach = low if whole else max(top - wanted.first, low)
+        upto = high if whole else max(top, 1)
+        if not fills(max(top - low + 1, 0), first=wanted.first, low=low):
             return Reason.TOO_OLD
-        shown = [] if wanted.unread_only else list(islice(self._matching(wanted, top), wanted.first + 1))
-        if not wanted.unread_only and not fills(len(shown), first=wanted.first, low=low):
-            return Reason.TOO_OLD
-        # Which are unread is known only afterwards: then the marks of all the window are asked for, 625 bytes of 5,000.
-        reach = low if wanted.unread_only else shown[-1].n if shown else top
-        seen = await self._reading.look(wanted.user, low=max(min(reach, top), 1), high=max(top, 1), head=high)
+        seen = await self._reading.look(wanted.user, low=min(reach, upto), high=upto, head=high)
         if seen is None:
             return Reason.REDIS
-        if wanted.unread_only:
-            unread = (activity for activity in self._matching(wanted, top) if not seen.is_read(activity.n))
-            shown = list(islice(unread, wanted.first + 1))
-            if not fills(len(shown), first=wanted.first, low=window.low):
+        if whole:
+            candidates = seen.left if wanted.unread_only else ones(high - low + 1)
+            candidates = (candidates if chosen is None else candidates & chosen) >> (high - top)
+            numbers = list(islice(newest(candidates, high=top), wanted.first + 1))
+            if not fills(len(numbers), first=wanted.first, low=low):
                 return Reason.TOO_OLD
-        items = tuple(FeedItem(activity, seen.is_read(activity.n)) for activity in shown[: wanted.first])
-        count = seen.unread
-        if wanted.chosen != EVERYTHING:
-            count = await self._reading.unread(wanted.user, wanted.chosen)
-        return FeedPage(items, len(shown) > wanted.first, count, head)
+        else:
+            numbers = list(range(top, reach - 1, -1))
+        if numbers and not window.low <= numbers[-1] <= numbers[0] <= window.high:
+            return Reason.EMPTY  # begun anew while Redis was asked
+        items = tuple(FeedItem(window[n], seen.is_read(n)) for n in numbers[: wanted.first])
+        unread = seen.unread if chosen is None else await self._count(wanted, seen, chosen)
+        return FeedPage(items, len(numbers) > wanted.first, unread, head)
 
-    def _matching(self, wanted: Wanted, top: int) -> Iterator[Activity]:
-        older = self._recent.window.older(top + 1)
-        return older if wanted.chosen == EVERYTHING else filter(wanted.chosen.matches, older)
+    async def _count(self, wanted: Wanted, seen: Seen, chosen: int) -> int:
+        """Matching ones that are unread: from the window if there is nothing below it that could be, else from SQL."""
+        if max(seen.through + 1, 1) >= seen.low:
+            return (seen.left & chosen).bit_count()
+        return await self._reading.unread(wanted.user, wanted.chosen)
 
     def _passed_on(self, source: FeedSource, reason: Reason) -> None:
         self._metrics.feed_passed_on_total.labels(source=source.value, reason=reason.value).inc()

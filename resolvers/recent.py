@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
-from cache.window import Window
-from resolvers.activities import Activity, Bill, BillId, Mp, MpId
+from cache.window import Matching, Window
+from resolvers.activities import Activity, ActivityFilter, Bill, BillId, Mp, MpId
 from resolvers.database.recent import Parliament
 from resolvers.errors import Unavailable
 from streams.cursor import START, Cursor
@@ -21,6 +22,8 @@ log = logging.getLogger("divisionbell.resolvers")
 LOOK_EVERY = timedelta(seconds=2)
 """How long the window may show an MP or a bill as it was before a change."""
 BATCH = 10_000
+MOST_FILTERS = 64
+"""Filters whose matches are kept as bits, a kilobyte each; the least recently used goes first."""
 
 
 class Source(Protocol):
@@ -46,6 +49,7 @@ class Recent:
         self._mps: dict[MpId, Mp] = {}
         self._bills: dict[BillId, Bill] = {}
         self._fingerprint: Sequence[int] | None = None
+        self._matching: OrderedDict[ActivityFilter, Matching[Activity]] = OrderedDict()
         self.window: Window[Activity] = Window(size=size)
         source.listen(self.catch_up)
 
@@ -53,6 +57,18 @@ class Recent:
     def head(self) -> Cursor:
         """The cursor of the newest activity here."""
         return Cursor(self.window.head)
+
+    def known(self, n: int) -> Activity | None:
+        """The activity with that log number, if it is here."""
+        return self.window[n] if self.window.low <= n <= self.window.high else None
+
+    def matching(self, chosen: ActivityFilter) -> int:
+        """Which activities of the window match, as bits: see `Matching.bits`."""
+        kept = self._matching.pop(chosen, None) or Matching(self.window, chosen.matches)
+        self._matching[chosen] = kept
+        if len(self._matching) > MOST_FILTERS:
+            self._matching.popitem(last=False)
+        return kept.bits()
 
     def catch_up(self) -> None:
         """Take what the ring has and the window has not. Called by the tail whenever the ring has grown."""

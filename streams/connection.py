@@ -14,10 +14,14 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from streams.errors import StreamsUnavailable
+from streams.together import Together
 from telemetry.tracing import child
 
 LONGEST_WAIT = timedelta(seconds=2)
 """A command that takes longer is given up: health must say "Redis is down" within two seconds."""
+
+Call = tuple[Sequence[str], Sequence[str | bytes | int]]
+"""A script's keys and arguments."""
 
 _LUA = Path(__file__).parent / "lua"
 
@@ -74,6 +78,45 @@ class Script:
                 return await self._redis.evalsha(self._sha, len(keys), *keys, *args)
             except NoScriptError:
                 return await self._redis.eval(self._source, len(keys), *keys, *args)
+
+    async def all(self, calls: Sequence[Call]) -> list[Any]:
+        """The replies to many calls, in one round trip; an exception is the reply to a call that failed.
+
+        Raises StreamsUnavailable when none was answered; any may then have run all the same.
+        """
+        async with translated(f"running {self._name}.lua"):
+            replies = await self._pipe("EVALSHA", self._sha, calls)
+            unknown = [k for k, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+            if unknown:
+                again = await self._pipe("EVAL", self._source, [calls[k] for k in unknown])
+                for k, reply in zip(unknown, again, strict=True):
+                    replies[k] = reply
+        return replies
+
+    async def _pipe(self, command: str, script: str, calls: Sequence[Call]) -> list[Any]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for keys, args in calls:
+            pipeline.execute_command(command, script, len(keys), *keys, *args)
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        return replies
+
+
+class SharedScript:
+    """A script that many ask at once: while one round trip is under way, those that come meanwhile share the next.
+
+    Alone, a call through redis-py costs 150 us of CPU; in a pipeline of sixteen, 20.
+    """
+
+    def __init__(self, script: Script, *, name: str) -> None:
+        self._together = Together(script.all, name=name)
+
+    async def __call__(self, *, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:  # noqa: ANN401 - Lua's
+        """Run it. Raises StreamsUnavailable; the script may then have run all the same."""
+        reply = await self._together((keys, args))
+        if isinstance(reply, Exception):
+            async with translated("running a shared script"):
+                raise reply
+        return reply
 
 
 async def eviction_policy(redis: "Redis") -> str:

@@ -1,15 +1,21 @@
 """The feed straight from the log of record: activities LEFT JOIN the viewer's marks. Always right, never fastest."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cache.reads import Marks
 from resolvers.activities import Activity, ActivityFilter, ActivityId
-from resolvers.database.queries import Database, matching, select_activities, to_activity
-from resolvers.database.reads import count_unread, is_read_by, standing_of
-from resolvers.database.tables import activities, user_activity_reads
+from resolvers.database.pages import Shape, joined_page, shape_of, values_of
+from resolvers.database.queries import Database, select_activities, to_activity
+from resolvers.database.reads import Standing
+from resolvers.database.tables import activities
 from resolvers.errors import InvalidInput
 from streams.cursor import Cursor
+from streams.entries import Head
 
 _REFUSALS = {
     "fk_activities_mp_id": "There is no MP with that ID.",
@@ -17,8 +23,7 @@ _REFUSALS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FeedItem:
+class FeedItem(NamedTuple):
     """An activity, and whether the viewer has read it."""
 
     activity: Activity
@@ -46,32 +51,58 @@ class FeedPage:
     head: Cursor
 
 
+Known = Callable[[int], Activity | None]
+"""The activity with a log number, if this process has it in memory."""
+
+
+def nothing(_: int) -> None:
+    """Of a process that keeps nothing in memory."""
+
+
+def _activity(row: sa.Row[Any], known: Known) -> Activity:
+    """The one in memory if it is of the row's versions: to make another one takes as long as to fetch its row."""
+    kept = known(row.n)
+    if kept is not None:
+        mp, bill = kept.mp, kept.bill
+        if (mp and mp.version, bill and bill.version) == (row.mp_version, row.bill_version):
+            return kept
+    return to_activity(row)
+
+
+async def read_page(
+    connection: AsyncConnection, wanted: Wanted, query: Callable[[Shape], sa.Select[Any]], known: Known
+) -> FeedPage | None:
+    """The page that a statement of `resolvers.database.pages` finds; None if its source does not reach back so far.
+
+    The page and its count end at the head that was read with them: what is sequenced meanwhile is for the next look.
+    """
+    shape = shape_of(wanted.chosen, unread_only=wanted.unread_only, paged=wanted.before is not None)
+    values = {"user": wanted.user, "limit": wanted.first + 1, "before": wanted.before, **values_of(wanted.chosen)}
+    rows = (await connection.execute(query(shape), values)).all()
+    of = rows[0]
+    found = [row for row in rows if row.id is not None]
+    if len(found) <= wanted.first and of.reach > 1:
+        return None
+    standing = Standing(Head(Cursor(of.head_cursor), of.head_n), Marks(of.version, of.through, of.above))
+    items = tuple(FeedItem(_activity(row, known), row.marked or row.n <= of.through) for row in found[: wanted.first])
+    unread = of.unread if shape.filtered else standing.state.unread_count
+    return FeedPage(items, len(found) > wanted.first, unread, standing.head.cursor)
+
+
 class JoinedFeed:
     """Feed pages by LEFT JOIN."""
 
-    def __init__(self, *, database: Database) -> None:
+    def __init__(self, *, database: Database, known: Known = nothing) -> None:
         self._database = database
+        self._known = known
 
     async def page(self, wanted: Wanted) -> FeedPage:
-        """The page. Raises Unavailable.
-
-        The page and its count end at the head that was read first: what is sequenced meanwhile is for the next look.
-        """
-        async with self._database.reading("feed_left_join", snapshot=True) as connection:
-            standing = await standing_of(connection, wanted.user)
-            marked = user_activity_reads.c.activity_id.is_not(None)
-            is_read = sa.or_(marked, activities.c.n <= standing.through).label("is_read")
-            query = select_activities(
-                is_read, also=lambda joined: joined.outerjoin(user_activity_reads, is_read_by(wanted.user))
-            ).where(activities.c.n <= standing.head.n, *matching(wanted.chosen))
-            if wanted.before is not None:
-                query = query.where(activities.c.n < wanted.before)
-            if wanted.unread_only:
-                query = query.where(sa.not_(marked), activities.c.n > standing.through)
-            rows = (await connection.execute(query.order_by(activities.c.n.desc()).limit(wanted.first + 1))).all()
-            unread = await count_unread(connection, wanted.user, standing, wanted.chosen)
-        items = tuple(FeedItem(to_activity(row), row.is_read) for row in rows[: wanted.first])
-        return FeedPage(items, len(rows) > wanted.first, unread, standing.head.cursor)
+        """The page. Raises Unavailable."""
+        async with self._database.reading("feed_left_join") as connection:
+            page = await read_page(connection, wanted, joined_page, self._known)
+        if page is None:
+            raise RuntimeError("the log of record reaches back to its beginning")
+        return page
 
 
 class StoredActivities:

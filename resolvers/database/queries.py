@@ -11,7 +11,7 @@ from asyncpg.exceptions import PostgresConnectionError, PostgresError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from resolvers.activities import Activity, ActivityFilter, ActivityId, ActivityType, Bill, BillId, Mp, MpId
+from resolvers.activities import Activity, ActivityId, ActivityType, Bill, BillId, Mp, MpId
 from resolvers.database.tables import activities, bills, mps
 from resolvers.errors import Unavailable
 from telemetry.metrics import Metrics
@@ -52,18 +52,6 @@ def to_activity(row: sa.Row[Any]) -> Activity:
         if row.bill_id is None
         else Bill(BillId(row.bill_id), row.bill_number, row.bill_title, row.bill_version),
     )
-
-
-def matching(chosen: ActivityFilter) -> list[sa.ColumnElement[bool]]:
-    """The filter as conditions on `activities`; none for the filter that lets everything through."""
-    conditions: list[sa.ColumnElement[bool]] = []
-    if chosen.types:
-        conditions.append(activities.c.type.in_(sorted(chosen.types)))
-    if chosen.mps:
-        conditions.append(activities.c.mp_id.in_(sorted(chosen.mps)))
-    if chosen.bills:
-        conditions.append(activities.c.bill_id.in_(sorted(chosen.bills)))
-    return conditions
 
 
 class Database:

@@ -3,17 +3,17 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cache.reads import Marks, Snapshot
 from cache.segments import SIZE, segment_of
-from resolvers.activities import EVERYTHING, Activity, ActivityFilter, ActivityId
-from resolvers.database.queries import Database, matching, select_activities, to_activity
-from resolvers.database.tables import activities, log_head, user_activity_reads, user_read_through
+from resolvers.activities import Activity, ActivityFilter, ActivityId
+from resolvers.database.pages import STANDING, count_of_unread, shape_of, values_of
+from resolvers.database.queries import Database, select_activities, to_activity
+from resolvers.database.tables import activities, user_activity_reads, user_read_through
 from resolvers.events import ReadState
 from streams.cursor import Cursor
 from streams.entries import Head
@@ -46,44 +46,27 @@ class Standing:
         return ReadState(left, self.marks.version)
 
 
-_STANDING = (
-    sa.select(
-        log_head.c.cursor,
-        log_head.c.n,
-        sa.func.coalesce(user_read_through.c.n, 0).label("through"),
-        sa.func.coalesce(user_read_through.c.version, 0).label("version"),
-        sa.func.coalesce(user_read_through.c.above, 0).label("above"),
-    )
-    .select_from(log_head)
-    .outerjoin(user_read_through, user_read_through.c.user_id == sa.bindparam("user"))
+_AMONG = sa.and_(
+    activities.c.id == sa.any_(sa.bindparam("ids", type_=ARRAY(sa.BigInteger))), activities.c.n.is_not(None)
 )
-
-
-def is_read_by(user: str) -> Any:  # noqa: ANN401 - a join's type
-    """Joins the user's mark, if any, to activities."""
-    return sa.and_(user_activity_reads.c.activity_id == activities.c.id, user_activity_reads.c.user_id == user)
+_FOUND = select_activities().where(_AMONG).order_by(activities.c.n.desc())
+# In one order for everybody: two devices marking the same activities must not deadlock. Made once, for any number of
+# IDs: a statement with a row of parameters for each takes SQLAlchemy longer to make than PostgreSQL to run.
+_MARK = (
+    insert(user_activity_reads)
+    .from_select(
+        ["user_id", "activity_id"],
+        sa.select(sa.bindparam("user", type_=sa.Text), activities.c.id).where(_AMONG).order_by(activities.c.n),
+    )
+    .on_conflict_do_nothing()
+    .returning(sa.literal(1))
+)
 
 
 async def standing_of(connection: AsyncConnection, user: str) -> Standing:
     """The head of the log and the user's marks, of one moment."""
-    row = (await connection.execute(_STANDING, {"user": user})).one()
+    row = (await connection.execute(STANDING, {"user": user})).one()
     return Standing(Head(Cursor(row.cursor), row.n), Marks(row.version, row.through, row.above))
-
-
-async def count_unread(connection: AsyncConnection, user: str, standing: Standing, chosen: ActivityFilter) -> int:
-    """Matching activities up to the head of `standing` that the user has not read; a query only with a filter."""
-    if chosen == EVERYTHING:
-        return standing.state.unread_count
-    unread = (
-        sa.select(sa.func.count())
-        .select_from(activities.outerjoin(user_activity_reads, is_read_by(user)))
-        .where(
-            activities.c.n.between(standing.through + 1, standing.head.n),
-            user_activity_reads.c.activity_id.is_(None),
-            *matching(chosen),
-        )
-    )
-    return await connection.scalar(unread) or 0
 
 
 class ReadMarks:
@@ -104,17 +87,17 @@ class ReadMarks:
     async def unread(self, user: str, chosen: ActivityFilter) -> int:
         """How many activities that match the user has not read. Raises Unavailable."""
         async with self._database.reading("count_unread") as connection:
-            return await count_unread(connection, user, await standing_of(connection, user), chosen)
+            values = {"user": user, **values_of(chosen)}
+            return await connection.scalar(count_of_unread(shape_of(chosen)), values) or 0
 
     async def snapshot(self, user: str, *, low: int) -> Snapshot:
         """The user's marks from the segment that has the log number `low` to the head. Raises Unavailable."""
         low = segment_of(low) * SIZE
         async with self._database.reading("warm_read_marks", snapshot=True) as connection:
             standing = await standing_of(connection, user)
-            marked = user_activity_reads.join(activities, activities.c.id == user_activity_reads.c.activity_id)
-            query = sa.select(activities.c.n).select_from(marked)
-            query = query.where(user_activity_reads.c.user_id == user, activities.c.n.between(low, standing.head.n))
-            numbers = (await connection.scalars(query)).all()
+            mine = user_activity_reads.c.user_id == user
+            within = user_activity_reads.c.n.between(low, standing.head.n)
+            numbers = (await connection.scalars(sa.select(user_activity_reads.c.n).where(mine, within))).all()
         return Snapshot(standing.marks, numbers, low, standing.head.n)
 
     async def changed_within(self, age: timedelta) -> AsyncIterator[Mapping[str, int]]:
@@ -141,14 +124,9 @@ class ReadMarks:
         IDs that name no activity are left out. Raises Unavailable; then nothing was marked.
         """
         async with self._database.writing("mark_read") as connection:
-            query = select_activities().where(activities.c.id.in_(ids), activities.c.n.is_not(None))
-            found = [to_activity(row) for row in await connection.execute(query.order_by(activities.c.n.desc()))]
-            changed = False
-            if found:
-                # In one order for everybody: two devices marking the same activities must not deadlock.
-                rows = [{"user_id": user, "activity_id": id_} for id_ in sorted(activity.id for activity in found)]
-                new = insert(user_activity_reads).values(rows).on_conflict_do_nothing().returning(sa.literal(1))
-                changed = bool((await connection.execute(new)).all())
+            values = {"user": user, "ids": list(ids)}
+            changed = bool((await connection.execute(_MARK, values)).all())
+            found = [to_activity(row) for row in await connection.execute(_FOUND, values)]
             return found, replace(await standing_of(connection, user), changed=changed)
 
     async def mark_through(self, user: str, cursor: Cursor) -> Standing:
@@ -161,9 +139,8 @@ class ReadMarks:
             # Locked before it is counted: marks that another device is making are counted by exactly one of the two.
             through = await connection.scalar(sa.select(user_read_through.c.n).where(mine).with_for_update()) or 0
             if n > through:
-                marked = user_activity_reads.join(activities, activities.c.id == user_activity_reads.c.activity_id)
-                above = sa.select(sa.func.count()).select_from(marked)
-                above = above.where(user_activity_reads.c.user_id == user, activities.c.n > n)
+                above = sa.select(sa.func.count()).select_from(user_activity_reads)
+                above = above.where(user_activity_reads.c.user_id == user, user_activity_reads.c.n > n)
                 change = {
                     "n": n,
                     "above": above.scalar_subquery(),

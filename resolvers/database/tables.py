@@ -83,9 +83,9 @@ user_activity_reads = sa.Table(
     "user_activity_reads",
     metadata,
     sa.Column("user_id", sa.Text, primary_key=True),
-    sa.Column("activity_id", sa.BigInteger, sa.ForeignKey("activities.id"), primary_key=True),
+    sa.Column("activity_id", sa.BigInteger, nullable=False),
     _instant("read_at"),
-    sa.Index("ix_user_activity_reads_read_at", "read_at"),
+    sa.Column("n", sa.BigInteger, primary_key=True, comment="log number of the activity; set by a trigger"),
 )
 
 user_read_through = sa.Table(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.segments import SIZE, pack, segment_of, stretches
-from cache.window import Window
+from cache.segments import FIRST_BIT, SIZE, join, newest, pack, segment_of
+from cache.window import Matching, Window
 
 
 @dataclass(frozen=True)
@@ -17,16 +17,21 @@ class Item:
     n: int
 
 
-@given(numbers=st.sets(st.integers(0, 3 * SIZE - 1), max_size=50), low=st.integers(0, SIZE - 1))
-def test_packed_bits_are_the_numbers(numbers: set[int], low: int) -> None:
-    """Whatever was packed is found in the bytes from any number on, and nothing else."""
+@given(numbers=st.sets(st.integers(0, 3 * SIZE - 1), max_size=50), low=st.integers(0, SIZE - 1), data=st.data())
+def test_packed_bits_are_the_numbers(numbers: set[int], low: int, data: st.DataObject) -> None:
+    """Whatever was packed is found in the bytes between any two numbers, newest first, and nothing else."""
+    high = data.draw(st.integers(low, 3 * SIZE - 1))
     packed = pack(numbers, first=0, last=2)
-    parts = [packed[0][(8 + low) // 8 :], packed[1][1:], packed[2][1:]]
+    starts = [max(low, k * SIZE) % SIZE for k in range(segment_of(high) + 1)]
+    ends = [min(high, (k + 1) * SIZE - 1) % SIZE for k in range(segment_of(high) + 1)]
+    parts = [
+        packed[k][(FIRST_BIT + start) // 8 : (FIRST_BIT + end) // 8 + 1]
+        for k, (start, end) in enumerate(zip(starts, ends, strict=True))
+    ]
 
-    read = stretches(low, parts)
+    bits = join(parts, low=low, high=high)
 
-    around = {n + k for n in numbers for k in (-1, 0, 1) if low <= n + k < 3 * SIZE}
-    assert {n for n in around if read[segment_of(n)].has(n)} == {n for n in numbers if n >= low}
+    assert list(newest(bits, high=high)) == sorted((n for n in numbers if low <= n <= high), reverse=True)
 
 
 def test_a_sparse_segment_is_short() -> None:
@@ -63,3 +68,22 @@ def test_window_starts_anew_after_a_hole() -> None:
     window.extend([Item(4), Item(5)], head=5)
 
     assert (window.low, window.high, [item.n for item in window.older(None)]) == (4, 5, [5, 4])
+
+
+@given(
+    steps=st.lists(st.tuples(st.booleans(), st.integers(0, 4), st.integers(1, 5)), max_size=20),
+    size=st.integers(1, 8),
+)
+def test_matching_bits_follow_the_window(steps: list[tuple[bool, int, int]], size: int) -> None:
+    """However the window grows, forgets, or starts anew above or below, the bits are those of what it has now."""
+    window: Window[Item] = Window(size=size)
+    even = Matching(window, lambda item: item.n % 2 == 0)
+    for anew, gap, count in steps:
+        if anew:
+            window.clear()
+        start = max(window.high + 1 + (gap - 2 if anew else 0), 1)
+        window.extend([Item(n) for n in range(start, start + count)], head=start + count)
+
+        assert [n for n in range(window.high, window.low - 1, -1) if n % 2 == 0] == list(
+            newest(even.bits(), high=window.high)
+        )

@@ -16,7 +16,7 @@ from resolvers.events import ReadChange
 from resolvers.feed import Feed
 from resolvers.reading import Reading
 from resolvers.recent import Recent
-from streams.connection import Script
+from streams.connection import Script, SharedScript
 from telemetry.metrics import Metrics
 from tests.support.running import make_tail
 
@@ -29,7 +29,7 @@ class Feeding:
         database = Database(engine=engine, metrics=self.metrics)
         self.log = PostgresLog(database=database)
         self.marks = ReadMarks(database=database)
-        self.bits = ReadBits(load=lambda name: Script(redis, name, folder=LUA))
+        self.bits = ReadBits(load=lambda name: SharedScript(Script(redis, name, folder=LUA), name=f"read-marks-{name}"))
         self.heard: list[tuple[str, ReadChange]] = []
         self.reading = Reading(
             marks=self.marks, bits=self.bits, metrics=self.metrics, told=self._told, clock=time.monotonic
@@ -38,8 +38,8 @@ class Feeding:
         self.recent = Recent(
             source=self.tail, parliament=Parliament(database=database), metrics=self.metrics, size=window
         )
-        self.viewed = ViewedFeed(database=database)
-        self.joined = JoinedFeed(database=database)
+        self.viewed = ViewedFeed(database=database, known=self.recent.known)
+        self.joined = JoinedFeed(database=database, known=self.recent.known)
         self.feed = Feed(
             recent=self.recent,
             reading=self.reading,
