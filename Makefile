@@ -27,6 +27,9 @@ rules: $(VENV)/.dev ## Check the rules for Prometheus, dashboards and runbooks (
 fault-matrix: $(VENV)/.dev ## Every fault against every kind of client; renews the table in docs/fault-matrix.md
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/end_to_end/test_fault_matrix.py
 
+chaos: $(VENV)/.dev ## Random faults on a real cluster, all promises checked (SEED, ROUNDS, CLIENTS)
+	@$(BIN)/python -m tests.chaos
+
 bench: $(VENV)/.dev ## Speed, beside nchan, graphql-yoga and stock SSE (SUBSCRIBERS, ROWS, PEERS, ROUNDS, QUICK=1)
 	@$(WITH_NODE) WRITE_DOCS=$(if $(QUICK)$(ROWS)$(PEERS)$(ROUNDS),,1) $(BIN)/python -m tests.benchmarks
 
@@ -101,4 +104,4 @@ $(EXPLORER): $(NODE_MODULES) $(wildcard client-example/explorer/*) client-exampl
 	@rm -f client-example/dist.log
 	@touch $@
 
-.PHONY: help demo test rules bench fault-matrix check lint types contracts sdl-check sdl format explorer explorer-check lock clean
+.PHONY: help demo test rules chaos bench fault-matrix check lint types contracts sdl-check sdl format explorer explorer-check lock clean

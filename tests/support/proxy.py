@@ -19,6 +19,8 @@ class Proxy:
     def __init__(self, target: Callable[[], Path | int], *, narrow: bool) -> None:
         self._target = target
         self._narrow = narrow
+        self.delay = 0.0
+        """Seconds that every chunk takes longer, in both directions."""
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
@@ -64,6 +66,7 @@ class Proxy:
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(CHUNK):
+                await asyncio.sleep(self.delay)
                 sink.write(data)
                 await sink.drain()
         self._writers.discard(sink)

@@ -1,0 +1,19 @@
+"""Twenty rounds of chaos; `make chaos` runs as many as you like."""
+
+import pytest
+
+from tests.chaos.rounds import run_round
+from tests.chaos.schedule import draw
+
+CLIENTS = 24
+FIRST, ROUNDS = 1, 20
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + ROUNDS))
+async def test_every_promise_is_kept(seed: int) -> None:
+    """Whatever the seed's faults do to servers and connections."""
+    schedule = draw(seed)
+    found, _, output = await run_round(schedule, clients=CLIENTS)
+
+    assert not found, "\n".join([str(schedule), output, *map(str, found)])
