@@ -16,6 +16,7 @@ from streams.errors import EntryUnreadable, StreamsUnavailable
 from streams.keys import Keys
 from streams.ring import Ring
 from telemetry.metrics import Metrics
+from telemetry.tasks import end
 from telemetry.tracing import OFF, Role, Tracing
 
 log = logging.getLogger("divisionbell.streams")
@@ -78,9 +79,19 @@ class Tail(Generic[T]):
         """Fill the ring, then follow until cancelled. Raises what PostgreSQL raises if the ring cannot be filled."""
         await self._fill()
         self.ready.set()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow(), name="tail-follow")
-            tasks.create_task(self._compare(), name="tail-compare")
+        # No TaskGroup: it cancels once, and redis-py swallows a cancellation that meets it while it connects.
+        tasks = [
+            asyncio.create_task(self._follow(), name="tail-follow"),
+            asyncio.create_task(self._compare(), name="tail-compare"),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
+                if ended.cancelled():
+                    raise RuntimeError(f"{ended.get_name()} was cancelled by nobody")
+                ended.result()
+        finally:
+            await end(tasks)
 
     async def _fill(self) -> None:
         # From PostgreSQL: it is there when the stream was flushed, and one query of a ring's size a start is cheap.

@@ -1,5 +1,6 @@
 """The tail: every entry of the log once, in order, whatever the stream does."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -180,3 +181,15 @@ async def test_tail_that_cannot_repair_a_hole_says_so(
     async with in_background(tail._follow()):
         await assert_tail_has_the_log(tail, log_of_record)
         await wait_until(lambda: tail.follows, description="and that it goes on")
+
+
+async def test_tail_that_is_cancelled_while_it_connects_ends(log_of_record: PostgresLog, redis: Redis) -> None:
+    """A client library may swallow the cancellation; a server must be able to stop at any moment all the same."""
+    tail = make_tail(redis, log_of_record)
+    running = asyncio.create_task(tail.run())
+    await tail.ready.wait()
+    running.cancel()
+
+    done, _ = await asyncio.wait([running], timeout=5)
+
+    assert running in done
