@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,6 +26,7 @@ from cache.reads import ReadBits
 from cache.scripts import LUA
 from cache.sweeper import Sweeper
 from resolvers.activities import Activity, decode, topics, type_of
+from resolvers.database import examination
 from resolvers.database.engine import connect as connect_database
 from resolvers.database.engine import newest_revision, revision
 from resolvers.database.feed import JoinedFeed, StoredActivities
@@ -69,6 +70,7 @@ from streams.connection import connect as connect_redis
 from streams.connections import Connections, Limits
 from streams.dead_letters import DeadLetters
 from streams.errors import StreamsUnavailable
+from streams.examination import examine as examine_redis
 from streams.fanout import Fanout
 from streams.history import History
 from streams.janitor import Janitor
@@ -84,6 +86,7 @@ from streams.steps import Closed
 from streams.subscribers import Subscribers
 from streams.tail import Tail
 from telemetry import logs
+from telemetry.findings import Finding, rules, versions, well, wrong
 from telemetry.health import HealthSampler
 from telemetry.metrics import Metrics, process_metrics
 from telemetry.shared import SharedMetrics
@@ -92,7 +95,8 @@ from telemetry.tracing import OFF, Tracing, current, from_environment, valid
 
 log = logging.getLogger("divisionbell.app")
 
-EXPLORER = Path(__file__).parent / "client-example" / "dist" / "explorer"
+HERE = Path(__file__).parent
+EXPLORER = HERE / "client-example" / "dist" / "explorer"
 GRAPHQL = "/graphql"
 START_WITHIN = timedelta(seconds=30)
 LAST_SPANS_WITHIN = timedelta(seconds=2)
@@ -545,22 +549,62 @@ async def _last_words(floor: Floor) -> None:
 
 
 @asynccontextmanager
-async def settlements(settings: Settings) -> AsyncIterator[Settlements]:
-    """What an operator's command needs of the floor, without background work. Raises ValueError as `build_floor`."""
-    metrics = Metrics()
+async def idle_floor(settings: Settings) -> AsyncIterator[Floor]:
+    """The floor for a command, without background work. Raises ValueError as `build_floor`."""
     floor = build_floor(
-        settings, database_url=settings.database_url or "", redis_url=settings.redis_url or "", metrics=metrics
+        settings, database_url=settings.database_url or "", redis_url=settings.redis_url or "", metrics=Metrics()
     )
     try:
-        yield floor.services.settlements
+        yield floor
     finally:
         await floor.redis.aclose()
         await floor.engine.dispose()
 
 
+@asynccontextmanager
+async def settlements(settings: Settings) -> AsyncIterator[Settlements]:
+    """What an operator's command needs of the floor. Raises ValueError as `build_floor`."""
+    async with idle_floor(settings) as floor:
+        yield floor.services.settlements
+
+
 def most_connections(settings: Settings) -> int:
     """Of PostgreSQL: each worker has a pool that may double, and one for each role it leads or waits for."""
     return settings.workers * (2 * settings.database_pool + 2)
+
+
+def configured(settings: Settings) -> Iterator[Finding]:
+    """What can be said of the settings without asking anybody."""
+    try:
+        Tokens(secret=settings.auth_secret.get_secret_value() if settings.auth_secret else "")
+        yield well("tokens", "signed with AUTH_SECRET")
+    except ValueError as error:
+        yield wrong("tokens", str(error), "set AUTH_SECRET to at least 32 random bytes")
+    try:
+        tracing = from_environment(os.environ, instance="doctor")
+        yield well("traces", "sent as OTEL_* say" if tracing.on else "off: no OTEL_* variable asks for them")
+    except ValueError as error:
+        yield wrong("traces", str(error), "correct the variable, or unset it")
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Look at everything the server needs. Raises ValueError for URLs that are none."""
+    engine = connect_database(settings.database_url or "", pool_size=2, application_name="divisionbell-doctor")
+    redis = connect_redis(settings.redis_url or "")
+    try:
+        examined = await examination.examine(engine, connections=most_connections(settings))
+        head = partial(examination.head, engine) if examined.has_log else None
+        of_redis = await examine_redis(redis, head=head)
+    finally:
+        await redis.aclose()
+        await engine.dispose()
+    return [
+        *versions(HERE / "requirements.lock"),
+        *configured(settings),
+        *examined.findings,
+        *of_redis,
+        *rules(HERE / "telemetry" / "prometheus"),
+    ]
 
 
 async def check(settings: Settings) -> None:

@@ -1,10 +1,11 @@
 """The command line: `python -m cli --help`."""
 
 import asyncio
+import contextlib
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -13,30 +14,32 @@ import typer
 from asyncpg import PostgresError
 from pydantic import SecretStr, ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import app as composition
-from resolvers.database.engine import connect, connection_limit, migrate, newest_revision
-from resolvers.database.importing import import_records, publish_record
+from resolvers.activities import Activity, ActivityFilter, ActivityType
+from resolvers.database.engine import connect, migrate, newest_revision
 from resolvers.database.letters import LetterState, StoredLetter
-from resolvers.dead_letters import LetterProblem, LettersPage, Settlements
+from resolvers.dead_letters import LetterProblem, LettersPage, Settlements, in_columns
 from resolvers.demo import life
 from resolvers.embedded import EmbeddedServers, ServerMissing, StartFailed, StateInUse, note, running_servers
 from resolvers.errors import Refusal
+from resolvers.following import follow, shown, shown_as_json
 from resolvers.identity import Scope, Tokens
 from resolvers.importing import hansard, jsonl
+from resolvers.importing.bringing import bring_in
 from resolvers.importing.fetching import fetch
-from resolvers.importing.records import ActivityRecord, ImportProblem, ImportRefused, ImportSummary
-from resolvers.importing.replaying import replay
+from resolvers.importing.records import ActivityRecord, ImportProblem, ImportRefused
 from schema.pages import Identity
 from schema.workers import run_workers
 from settings import Settings
-from streams.connection import connect as connect_redis
-from streams.connection import eviction_policy
+from streams.entries import Entry
 from telemetry import logs
+from telemetry.findings import Grade
 
 commands = typer.Typer(
     help="Division Bell: a real-time feed of what MPs and bills do.",
@@ -176,33 +179,41 @@ def token(
 
 @commands.command()
 def doctor() -> None:
-    """Check that PostgreSQL and Redis are what the server needs."""
+    """Look at configuration, versions, both servers, schema, log, stream, groups and rules; say what to do.
+
+    Ends with status 1 if anything is wrong; what needs care alone does not change it.
+    """
     settings = load_settings(needs=["database_url", "redis_url", "auth_secret"])
+    logs.configure(level="ERROR")
+    findings = run(composition.examine(settings))
+    for one in findings:
+        colour = {Grade.WELL: "green", Grade.CARE: "yellow", Grade.WRONG: "bold red"}[one.grade]
+        console.print(f"[{colour}]{one.grade:5}[/] {escape(str(one))}", soft_wrap=True)
+    raise typer.Exit(int(any(one.grade is Grade.WRONG for one in findings)))
 
-    async def work() -> tuple[str, int]:
-        await composition.check(settings)
-        redis = connect_redis(settings.redis_url or "")
-        try:
-            async with database(settings) as engine:
-                return await eviction_policy(redis), await connection_limit(engine)
-        finally:
-            await redis.aclose()
 
-    try:
-        policy, allowed = asyncio.run(work())
-    except Exception as error:  # noqa: BLE001 - whatever is wrong is what the doctor reports
-        fail(error)
-    if policy.startswith("allkeys-"):
-        fail(f"Redis' maxmemory-policy is {policy}, which evicts the stream: set it to noeviction")
-    if (most := composition.most_connections(settings)) > allowed:
-        fail(
-            f"{settings.workers} workers may open {most} connections, PostgreSQL allows {allowed}:"
-            " raise its max_connections, or lower WORKERS or DATABASE_POOL"
-        )
-    console.print(
-        f"all well: schema {newest_revision()}, maxmemory-policy {policy},"
-        f" at most {most} of {allowed} connections of PostgreSQL"
-    )
+@commands.command()
+def tail(
+    back: Annotated[int, typer.Option("-n", "--back", min=0, max=100_000, help="Begin with so many of the last.")] = 10,
+    type_: Annotated[list[ActivityType] | None, typer.Option("--type", help="Only these; repeat for several.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Follow the log, as a server's stream shows it, until Ctrl-C."""
+    settings = load_settings(needs=["database_url", "redis_url"])
+    settings = settings.model_copy(update={"ring_size": max(10, back)})
+    logs.configure(level="WARNING")
+    chosen = ActivityFilter(types=frozenset(type_ or ()))
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        run(_follow(settings, chosen, back=back, show=shown_as_json if as_json else shown))
+
+
+async def _follow(
+    settings: Settings, chosen: ActivityFilter, *, back: int, show: Callable[[Entry[Activity]], str]
+) -> None:
+    async with composition.idle_floor(settings) as floor, aclosing(follow(floor.tail, back=back)) as entries:
+        async for entry in entries:
+            if chosen.matches(entry.item):
+                print(show(entry), flush=True)  # noqa: T201 - what was asked for
 
 
 @importing.command("hansard")
@@ -231,21 +242,14 @@ def _import(
     with _progress() as progress:
         task = progress.add_task("importing", total=len(records))
 
-        async def work() -> ImportSummary | int:
+        async def work() -> str:
             async with database(settings) as engine:
-                if speed is None:
-                    return await import_records(engine, records, progress=lambda count: progress.advance(task, count))
-                published = 0
-                async for record in replay(records, speed=speed):
-                    published += await publish_record(engine, record)
-                    progress.advance(task)
-                return published
+                return await bring_in(engine, records, speed=speed, progress=partial(progress.advance, task))
 
         outcome = run(work())
     for problem in problems[:20]:
         console.print(f"skipped {problem.where}: {problem.what}")
-    said = f"{outcome} published" if isinstance(outcome, int) else outcome.sentence()
-    console.print(f"{len(records)} read, {said}, {len(problems)} skipped", soft_wrap=True)
+    console.print(f"{len(records)} read, {outcome}, {len(problems)} skipped", soft_wrap=True)
 
 
 def _progress() -> Progress:
@@ -268,17 +272,7 @@ def list_dead_letters(
     page = _with_settlements(work)
     table = Table("ID", "state", "cursor", "activity", "subscriber", "attempts", "last tried", "error")
     for stored in page.letters:
-        letter = stored.letter
-        table.add_row(
-            str(stored.id),
-            "HEALED" if stored.healed_at else stored.state.value,
-            str(letter.cursor),
-            str(letter.activity_id or "-"),
-            letter.subscriber,
-            str(letter.attempts),
-            f"{datetime.fromtimestamp(letter.last_ms / 1_000, UTC):%Y-%m-%d %H:%M:%S}",
-            letter.error,
-        )
+        table.add_row(*map(escape, in_columns(stored)))
     Console(highlight=False).print(table if page.letters else "no dead letters")
     if page.has_next:
         console.print(f"there are more: --first {first * 2}")

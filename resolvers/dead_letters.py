@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from resolvers.database.letters import Letters, LetterState, StoredLetter
 from streams.dead_letters import DeadLetters
@@ -56,3 +57,18 @@ def _problem(letter_id: int, stored: StoredLetter | None) -> LetterProblem:
     if stored is None:
         return LetterProblem(f"There is no dead letter {letter_id}.")
     return LetterProblem(f"Dead letter {letter_id} is {stored.state.value.lower()} already.", stored)
+
+
+def in_columns(stored: StoredLetter) -> tuple[str, ...]:
+    """A letter for people: ID, state, cursor, activity, subscriber, attempts, last attempt (UTC), error."""
+    letter = stored.letter
+    return (
+        str(stored.id),
+        "HEALED" if stored.healed_at else stored.state.value,
+        str(letter.cursor),
+        str(letter.activity_id or "-"),
+        letter.subscriber,
+        str(letter.attempts),
+        f"{datetime.fromtimestamp(letter.last_ms / 1_000, UTC):%Y-%m-%d %H:%M:%S}",
+        letter.error,
+    )

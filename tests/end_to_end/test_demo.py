@@ -28,10 +28,32 @@ def demo(state: Path, **environment: str) -> ServerProcess:
     return ServerProcess("demo", environment={"STATE_DIR": str(state), "DEMO_ACTIVITY": "off", **environment})
 
 
+async def tailed(state: Path, *arguments: str) -> str:
+    """What `tail` prints of an import's activities, until Ctrl-C; it then ends in order."""
+    process = await start(state, "tail", "--type", "SPEECH", *arguments)
+    assert process.stdout is not None
+    printed = ""
+    while printed.count(" Bees ") < 30:
+        line = await asyncio.wait_for(process.stdout.readline(), timeout=20)
+        assert line, "it ended"
+        printed += line.decode()
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    return printed
+
+
 async def run(state: Path, *arguments: str) -> tuple[int, str, str]:
     """A command in a second terminal: exit code, standard output, standard error."""
+    process = await start(state, *arguments)
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def start(state: Path, *arguments: str) -> asyncio.subprocess.Process:
+    """Begin a command in a second terminal."""
     kept = {k: v for k, v in os.environ.items() if k not in {"DATABASE_URL", "REDIS_URL", "AUTH_SECRET"}}
-    process = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "cli",
@@ -42,8 +64,6 @@ async def run(state: Path, *arguments: str) -> tuple[int, str, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
 
 
 async def test_demo_fills_serves_ends_and_starts_again(state: Path) -> None:
@@ -101,7 +121,9 @@ async def test_second_terminal_imports_a_sitting_into_open_streams(state: Path, 
         assert "0 published" in again
         code, printed, _ = await run(state, "token", "--user", "alice", "--scope", "read")
         assert (code, printed.count(".")) == (0, 2)
-        assert (await run(state, "doctor"))[0] == 0
+        code, _, told = await run(state, "doctor")
+        assert (code, "stream: " in told, "wrong" in told) == (0, True, False), told
+        assert (await tailed(state, "-n", "30")).count(" Bees ") == 30
         running.signal(signal.SIGTERM)
         assert await running.wait(within=10) == 0
 
