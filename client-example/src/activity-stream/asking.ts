@@ -65,7 +65,7 @@ export function hearHealth(t: Turn, id: number, advice: TransportAdvice): void {
   const { s } = t;
   if (s.health?.id !== id) return;
   s.health = null;
-  t.accepted();
+  s.refusals = 0; // and nothing was heard: a server that is well says nothing of what we miss
   t.hearAdvice(advice);
 }
 

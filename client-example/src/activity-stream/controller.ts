@@ -124,7 +124,10 @@ function look(t: Turn): void {
 
 function tryNow(t: Turn): void {
   const { s } = t;
-  if (s.signedOut) Object.assign(s, { signedOut: false, refusals: 0, blocked: true });
+  if (s.signedOut) {
+    begin(t);
+    Object.assign(s, { signedOut: false, refusals: 0, blocked: true });
+  }
   if (!s.leader) t.do({ kind: 'tell', message: { kind: 'tryNow' } });
   Object.assign(s, { failures: 0, tries: 0, probes: 0, pollFailures: 0, locateFailures: 0, renewFailures: 0 });
   if (s.openAt !== null) s.openAt = t.now;

@@ -168,7 +168,7 @@ export class Turn {
   /** How long a stream has to be good before it is trusted: the more it failed of late, the longer. */
   proof(): number {
     const { proof, longestProof } = this.s.timing;
-    return Math.min(longestProof, proof * 2 ** Math.min(8, Math.max(0, this.recentDemotions().length - 1)));
+    return Math.min(longestProof, proof * 2 ** Math.min(8, this.recentDemotions().length));
   }
 
   private recentDemotions(): number[] {

@@ -8,6 +8,8 @@ export class Screen {
   /** Of the last activity or gap that was shown; null before the feed was loaded. */
   private position: string | null = null;
   readonly shown: string[] = [];
+  /** Milliseconds from publication to the screen. */
+  worstAge = 0;
   resets = 0;
   private readonly healed = new Set<string>();
   private readVersion = 0;
@@ -22,6 +24,7 @@ export class Screen {
       case 'ActivityAdded':
         this.goOn(event.cursor);
         this.shown.push(event.cursor);
+        this.worstAge = Math.max(this.worstAge, this.server.now - Date.parse(event.publishedAt));
         return;
       case 'FeedGap':
         this.goOn(event.through);

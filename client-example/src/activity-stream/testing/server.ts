@@ -22,6 +22,7 @@ export interface Entry {
 /** How a server, or the way to it, can fail; each until it is taken back. */
 export const FAULTS = [
   'refuse', 'overloaded', 'hang', 'acceptThenClose', 'stall', 'lag', 'updatesFail', 'updatesHang', 'tokensAway', 'signedOut',
+  'badTokens',
 ] as const;
 export type FaultName = (typeof FAULTS)[number];
 
@@ -52,6 +53,10 @@ export class Server {
   constructor(world: World) {
     this.world = world;
     world.after(HEARTBEAT, () => this.beat());
+  }
+
+  get now(): number {
+    return this.world.now;
   }
 
   get head(): string {
@@ -141,10 +146,10 @@ export class Server {
     this.asked(tab, id, () => {
       if (this.faults.has('hang')) return;
       const fault = this.refusal(tab);
-      if (fault) return tab.hear(id, { kind: 'ended', id, fault });
+      if (fault) return tab.hear({ kind: 'ended', id, fault });
       const one: Connection = { tab, id, through: since, open: true, mute: false, arrival: 0 };
       this.connections.add(one);
-      tab.hear(id, { kind: 'bytes', id });
+      tab.hear({ kind: 'bytes', id });
       this.greet(one, since);
       if (this.faults.has('acceptThenClose')) this.world.after(1_000, () => this.end(one, FAILED));
     });
@@ -162,30 +167,30 @@ export class Server {
     this.asked(tab, id, () => {
       if (this.faults.has('updatesHang')) return;
       const fault = this.refusalOfQuery(tab) ?? this.refusalOfCursor();
-      this.answer(tab, id, fault ? { kind: 'failed', id, fault } : { kind: 'polled', id, page: this.page(since) });
+      this.answer(tab, fault ? { kind: 'failed', id, fault } : { kind: 'polled', id, page: this.page(since) });
     });
   }
 
   askHealth(tab: Tab, id: number): void {
     this.asked(tab, id, () => {
       const fault = this.refusalOfQuery(tab);
-      this.answer(tab, id, fault ? { kind: 'failed', id, fault } : { kind: 'advised', id, advice: this.transport() });
+      this.answer(tab, fault ? { kind: 'failed', id, fault } : { kind: 'advised', id, advice: this.transport() });
     });
   }
 
   locate(tab: Tab, id: number): void {
     this.asked(tab, id, () => {
       const fault = this.refusalOfQuery(tab);
-      this.answer(tab, id, fault ? { kind: 'failed', id, fault } : { kind: 'located', id, head: this.head });
+      this.answer(tab, fault ? { kind: 'failed', id, fault } : { kind: 'located', id, head: this.head });
     });
   }
 
   renew(tab: Tab, id: number): void {
     this.world.after(this.world.latency(), () => {
       const signedOut = this.faults.has('signedOut');
-      if (signedOut || this.faults.has('tokensAway')) return tab.hear(id, { kind: 'failed', id, fault: FAILED, signedOut });
-      tab.token = this.token;
-      tab.hear(id, { kind: 'renewed', id });
+      if (signedOut || this.faults.has('tokensAway')) return tab.hear({ kind: 'failed', id, fault: FAILED, signedOut });
+      tab.token = this.faults.has('badTokens') ? -1 : this.token;
+      tab.hear({ kind: 'renewed', id });
     });
   }
 
@@ -197,14 +202,14 @@ export class Server {
     });
   }
 
-  private answer(tab: Tab, id: number, input: Input): void {
-    this.world.after(this.world.latency(), () => this.world.online && tab.hear(id, input));
+  private answer(tab: Tab, input: Input): void {
+    this.world.after(this.world.latency(), () => this.world.online && tab.hear(input));
   }
 
   private refusal(tab: Tab): Fault | null {
     if (this.faults.has('refuse')) return { kind: 'failed', detail: 'connection refused' };
     if (this.faults.has('overloaded')) return { kind: 'failed', detail: 'OVERLOADED', retryAfter: 20_000 };
-    if (tab.token !== this.token) return { kind: 'auth', detail: 'UNAUTHENTICATED' };
+    if (this.refuses(tab)) return { kind: 'auth', detail: 'UNAUTHENTICATED' };
     return this.refusalOfCursor();
   }
 
@@ -216,7 +221,11 @@ export class Server {
 
   private refusalOfQuery(tab: Tab): Fault | null {
     if (this.faults.has('updatesFail')) return { kind: 'failed', detail: 'status 500' };
-    return tab.token === this.token ? null : { kind: 'auth', detail: 'UNAUTHENTICATED' };
+    return this.refuses(tab) ? { kind: 'auth', detail: 'UNAUTHENTICATED' } : null;
+  }
+
+  private refuses(tab: Tab): boolean {
+    return this.faults.has('badTokens') || tab.token !== this.token;
   }
 
   private greet(one: Connection, since: string): void {
@@ -296,10 +305,11 @@ export class Server {
   private deliver(one: Connection, input: Input): void {
     one.arrival = Math.max(one.arrival, this.world.now + this.world.latency());
     this.world.after(one.arrival - this.world.now, () => {
-      if (!this.world.online || !one.tab.wants(one.id)) return;
-      // Mail is delivered once it has arrived.
-      if (input.kind === 'frame' && input.event.__typename === 'GapHealed') this.arrived(input.event.through);
-      one.tab.hear(one.id, input);
+      if (!this.world.online) return;
+      // Mail is delivered once it has arrived at somebody who listens.
+      const healed = input.kind === 'frame' && input.event.__typename === 'GapHealed' ? input.event.through : null;
+      if (healed !== null && one.tab.wants(one.id) && !one.tab.frozen) this.arrived(healed);
+      one.tab.hear(input);
     });
   }
 

@@ -162,9 +162,9 @@ export class Tab {
     this.world.elect();
   }
 
-  /** Something from the network, unless it is not wanted any more. */
-  hear(id: number, input: Input): void {
-    if (!this.aborted.has(id) && this.world.tabs.includes(this)) this.send(input);
+  /** Something from the network, even if it is not wanted any more: an abort may come too late. */
+  hear(input: Input): void {
+    if (this.world.tabs.includes(this)) this.send(input);
   }
 
   wants(id: number): boolean {
