@@ -4,6 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+GATHER = 0.005
+"""Seconds between an answer and the next batch, if somebody waits already. A batch costs 0.3 ms of CPU here, and one of
+five questions as much as one of fifty; without it the batches of 1,200 opens a second held five."""
+
 Q = TypeVar("Q")
 A = TypeVar("A")
 
@@ -13,7 +17,7 @@ class Together(Generic[Q, A]):
 
     A round trip through redis-py costs 150 µs of CPU, of which a thousand streams that open at once need one, not a
     thousand. One batch is in flight at a time, of up to `most` questions; `ask` answers in their order, and what it
-    raises, each of them gets.
+    raises, each of them gets. Who asks alone is answered at once; a crowd waits for GATHER longer, and costs less.
     """
 
     def __init__(self, ask: Callable[[Sequence[Q]], Awaitable[Sequence[A]]], *, name: str, most: int = 250) -> None:
@@ -34,19 +38,26 @@ class Together(Generic[Q, A]):
     async def _ask_all(self) -> None:
         batch: list[tuple[Q, asyncio.Future[A]]] = []
         try:
-            while self._waiting:
+            while True:
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-                try:
-                    answers = await self._ask([question for question, _ in batch])
-                except Exception as error:  # noqa: BLE001 - handed to everybody who asked
-                    for _, future in batch:
-                        if not future.done():
-                            future.set_exception(error)
-                else:
-                    for (_, future), answer in zip(batch, answers, strict=True):
-                        if not future.done():
-                            future.set_result(answer)
+                await self._answer(batch)
+                if not self._waiting:
+                    return
+                if len(self._waiting) < self._most:
+                    await asyncio.sleep(GATHER)
         finally:
             self._task = None
             for _, future in (*batch, *self._waiting):
                 future.cancel()  # this task was cancelled, or `ask` broke its word; of the others all are done
+
+    async def _answer(self, batch: Sequence[tuple[Q, asyncio.Future[A]]]) -> None:
+        try:
+            answers = await self._ask([question for question, _ in batch])
+        except Exception as error:  # noqa: BLE001 - handed to everybody who asked
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
