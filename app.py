@@ -43,7 +43,7 @@ from resolvers.events import ReadChange
 from resolvers.feed import Feed
 from resolvers.frames import Deliveries
 from resolvers.gaps import Continuations
-from resolvers.identity import Tokens, Viewer
+from resolvers.identity import Tokens, Verified, Viewer
 from resolvers.live import LiveFeed, to_detail
 from resolvers.monitoring import watch, watch_polls
 from resolvers.reading import Reading
@@ -442,9 +442,11 @@ def _view(
     metrics: Metrics,
     tracing: Tracing,
 ) -> GraphQLView[Viewer, Context]:
+    verified = Verified(tokens.read)
+
     async def authenticate(request: Request) -> Viewer:
         try:
-            viewer = tokens.read(request.headers.get("authorization"))
+            viewer = verified(request.headers.get("authorization"))
         except Unauthenticated as error:
             raise HttpRefusal(401, error.code, str(error)) from error
         if not viewer.scopes:

@@ -6,8 +6,8 @@ directive in it is never kept, nor is a value whose completion had an error.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from graphql import (
     FieldNode,
@@ -18,6 +18,7 @@ from graphql import (
     Node,
     OperationType,
     get_named_type,
+    get_nullable_type,
     is_leaf_type,
 )
 from graphql.pyutils import Path
@@ -27,18 +28,29 @@ from strawberry.types.base import get_object_definition
 from telemetry.metrics import Metrics
 
 MOST_VALUES = 20_000
-"""About 2 KB each: the window's 5,000 activities in four shapes, in 40 MB."""
+"""About 2 KB each, in 40 MB: 5,000 activities in a feed, with their edges, read and unread, their MPs and bills."""
 MOST_SELECTIONS = 2_000
-KEY = "__memo_key__"
+KEY = "__memo_kind__"
+TEXTS = frozenset({"ID!", "String!"})
 
 T = TypeVar("T", bound=type)
 
 
-def memoised(key: Callable[[Any], Hashable | None]) -> Callable[[T], T]:
-    """Mark a Strawberry type: objects with the same `key` are equal, now and later. None: do not keep this one."""
+class Kind(NamedTuple):
+    """What is known of a marked type: its `key`, and the fields that differ between viewers."""
+
+    key: Callable[[Any], Hashable | None]
+    varying: frozenset[str]
+
+
+def memoised(key: Callable[[Any], Hashable | None], *, varying: Collection[str] = ()) -> Callable[[T], T]:
+    """Mark a Strawberry type: objects with the same `key` are equal, now and later. None: do not keep this one.
+
+    All but the `varying` fields, texts whose names are the same in Python: those are read from the object every time.
+    """
 
     def mark(cls: T) -> T:
-        setattr(cls, KEY, staticmethod(key))
+        setattr(cls, KEY, Kind(key, frozenset(varying)))
         return cls
 
     return mark
@@ -48,14 +60,14 @@ class NotMemoisable(TypeError):
     """A marked type has a field that could differ between viewers or moments."""
 
 
-def check_memoised(schema: GraphQLSchema) -> dict[str, Callable[[Any], Hashable | None]]:
-    """The keys of all marked types, by name. Raises NotMemoisable if what is below one of them is not fixed."""
-    keys = {
-        name: key
+def check_memoised(schema: GraphQLSchema) -> dict[str, Kind]:
+    """All marked types, by name. Raises NotMemoisable if what is below one of them is not fixed."""
+    kinds = {
+        name: kind
         for name, type_ in schema.type_map.items()
-        if isinstance(type_, GraphQLObjectType) and (key := getattr(_origin(type_), KEY, None)) is not None
+        if isinstance(type_, GraphQLObjectType) and (kind := getattr(_origin(type_), KEY, None)) is not None
     }
-    for name in keys:
+    for name, kind in kinds.items():
         type_ = schema.type_map[name]
         if not isinstance(type_, GraphQLObjectType) or type_.is_type_of is not None:
             raise NotMemoisable(f"{name} is part of an interface or a union of its own kind")
@@ -63,9 +75,11 @@ def check_memoised(schema: GraphQLSchema) -> dict[str, Callable[[Any], Hashable 
             raise NotMemoisable(f"{name} has a field with a resolver")
         for field_name, field in type_.fields.items():
             below = get_named_type(field.type)
-            if field.args or not (is_leaf_type(below) or below.name in keys):
+            if field.args or not (is_leaf_type(below) or below.name in kinds):
                 raise NotMemoisable(f"{name}.{field_name} is not fixed: mark {below.name} too, or do without arguments")
-    return keys
+            if field_name in kind.varying and str(field.type) not in TEXTS:
+                raise NotMemoisable(f"{name}.{field_name} cannot vary: it is no text that is always there")
+    return kinds
 
 
 def _origin(type_: GraphQLObjectType) -> Any:  # noqa: ANN401 - a class of ours
@@ -73,23 +87,30 @@ def _origin(type_: GraphQLObjectType) -> Any:  # noqa: ANN401 - a class of ours
     return getattr(definition, "origin", None)
 
 
+class Selection(NamedTuple):
+    """What is selected of an object. `holes`: varying fields by their names in the response; None: nothing is kept."""
+
+    nodes: tuple[FieldNode, ...]
+    holes: Mapping[str, str] | None
+
+
 class Memo:
     """Completed values by selection and object; the least recently used go first."""
 
     def __init__(
         self,
-        keys: dict[str, Callable[[Any], Hashable | None]],
+        kinds: dict[str, Kind],
         *,
         metrics: Metrics | None = None,
         most_values: int = MOST_VALUES,
         most_selections: int = MOST_SELECTIONS,
     ) -> None:
-        self.keys = keys
+        self.kinds = kinds
         self._most_values = most_values
         self._most_selections = most_selections
-        self._values: OrderedDict[Hashable, tuple[tuple[FieldNode, ...], dict[str, Any]]] = OrderedDict()
+        self._values: OrderedDict[Hashable, tuple[Selection, dict[str, Any]]] = OrderedDict()
         # A syntax node is known by its id; it is kept beside, which keeps the id from being given to another.
-        self._fixed: OrderedDict[int, tuple[FieldNode, bool]] = OrderedDict()
+        self._selections: OrderedDict[Hashable, Selection] = OrderedDict()
         counter = metrics.execution_cache_total if metrics else None
         self._hit = counter.labels(cache="memo", result="hit") if counter else None
         self._miss = counter.labels(cache="memo", result="miss") if counter else None
@@ -97,35 +118,58 @@ class Memo:
     def __len__(self) -> int:
         return len(self._values)
 
-    def is_fixed(self, node: FieldNode, fragments: Mapping[str, Any]) -> bool:
-        """Whether the field selects the same whatever the variables are."""
-        known = self._fixed.get(id(node))
+    def selection(self, of: str, nodes: tuple[FieldNode, ...], fragments: Mapping[str, Any]) -> Selection:
+        """What the nodes select of an object of the type named `of`; kept if it is the same whatever the variables."""
+        key = (of, *map(id, nodes))
+        known = self._selections.get(key)
         if known is None:
-            known = (node, all(_is_plain(part) for part in _below(node, fragments)))
-            self._fixed[id(node)] = known
-            if len(self._fixed) > self._most_selections:
-                self._fixed.popitem(last=False)
-        return known[1]
+            fixed = all(_is_plain(part) for node in nodes for part in _below(node, fragments, deep=True))
+            varying = self.kinds[of].varying if of in self.kinds else ()
+            own = (part for node in nodes for part in _below(node, fragments, deep=False))
+            fields = [part for part in own if isinstance(part, FieldNode) and part.name.value in varying]
+            holes = {(part.alias or part.name).value: part.name.value for part in fields}
+            known = self._selections[key] = Selection(nodes, holes if fixed else None)
+            if len(self._selections) > self._most_selections:
+                self._selections.popitem(last=False)
+        return known
 
-    def get(self, key: Hashable) -> dict[str, Any] | None:
-        """The value kept under `key`."""
+    def get(self, key: Hashable, own: object) -> dict[str, Any] | None:
+        """The value kept under `key`, as it is for the object `own`."""
         kept = self._values.get(key)
-        if kept is not None:
-            self._values.move_to_end(key)
         counter = self._miss if kept is None else self._hit
         if counter is not None:
             counter.inc()
-        return None if kept is None else kept[1]
+        return None if kept is None else self._filled(key, kept, own)
 
-    def put(self, key: Hashable, nodes: tuple[FieldNode, ...], value: dict[str, Any]) -> None:
-        """Keep a value whose key has the ids of `nodes`."""
-        self._values[key] = (nodes, value)
+    def get_all(self, keys: Sequence[Hashable], owns: Sequence[object]) -> list[dict[str, Any]] | None:
+        """As `get` for many; None unless all are here."""
+        kept = [self._values.get(key) for key in keys]
+        if None in kept:
+            return None
+        if self._hit is not None:
+            self._hit.inc(len(keys))
+        return [self._filled(key, one, own) for key, one, own in zip(keys, kept, owns, strict=True) if one]
+
+    def _filled(self, key: Hashable, kept: tuple[Selection, dict[str, Any]], own: object) -> dict[str, Any]:
+        self._values.move_to_end(key)
+        selection, value = kept
+        if not selection.holes:
+            return value
+        return value | {name: getattr(own, field) for name, field in selection.holes.items()}
+
+    def put(self, key: Hashable, selection: Selection, value: dict[str, Any]) -> None:
+        """Keep a value whose key has the ids of the selection's nodes, without what differs between viewers."""
+        holes = selection.holes
+        self._values[key] = (selection, value | dict.fromkeys(holes) if holes else value)
         if len(self._values) > self._most_values:
             self._values.popitem(last=False)
 
 
-def _below(node: FieldNode, fragments: Mapping[str, Any]) -> Iterator[Node]:
-    """What is selected below a field. Each fragment once, or a document of nested fragments would take for ever."""
+def _below(node: FieldNode, fragments: Mapping[str, Any], *, deep: bool) -> Iterator[Node]:
+    """What is selected below a field, `deep` or of its own object only.
+
+    Each fragment once, or a document of nested fragments would take for ever.
+    """
     waiting: list[Node] = [node]
     entered: set[str] = set()
     while waiting:
@@ -137,6 +181,8 @@ def _below(node: FieldNode, fragments: Mapping[str, Any]) -> Iterator[Node]:
                 continue
             entered.add(selection.name.value)
             selection = fragments[selection.name.value].definition
+        if selection is not node and not deep and isinstance(selection, FieldNode):
+            continue
         waiting += selection.selection_set.selections if selection.selection_set else ()
 
 
@@ -180,21 +226,53 @@ class MemoisingExecution(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,  # noqa: ANN401 - handed on
     ) -> Any:  # noqa: ANN401 - a value, or what awaits one
         """See `GraphQLCoreExecutor.complete_object_value`."""
-        memo = self.memo
-        key_of = memo.keys.get(return_type.name)
-        own = key_of(result) if key_of and self.operation.operation is OperationType.QUERY else None
-        if own is None or not all(
-            details.defer_usage is None
-            and details.fragment_variable_values is None
-            and memo.is_fixed(details.node, self.fragments)
-            for details in field_details_list
-        ):
+        if (found := self._selection(return_type, field_details_list)) is None:
             return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
-        key = (return_type.name, tuple(id(details.node) for details in field_details_list), own)
-        if (kept := memo.get(key)) is not None:
+        kind, prefix, selection = found
+        key = None if (own := kind.key(result)) is None else (prefix, own)
+        if key is not None and (kept := self.memo.get(key, result)) is not None:
             return kept
         errors = len(self.collected_errors.errors)
         value = super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
-        if isinstance(value, dict) and len(self.collected_errors.errors) == errors:
-            memo.put(key, tuple(details.node for details in field_details_list), value)
+        if key is not None and isinstance(value, dict) and len(self.collected_errors.errors) == errors:
+            self.memo.put(key, selection, value)
         return value
+
+    def complete_iterable_value(  # noqa: PLR0917 - graphql-core's signature
+        self,
+        item_type: Any,  # noqa: ANN401 - graphql-core's types
+        field_details_list: Any,  # noqa: ANN401 - graphql-core's own list of nodes
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        items: Iterable[Any],
+        position_context: Any,  # noqa: ANN401 - handed on
+    ) -> Any:  # noqa: ANN401 - a list, or what awaits one
+        """See `GraphQLCoreExecutor.complete_iterable_value`. What has been completed before is put together at once."""
+        type_ = get_nullable_type(item_type)
+        if isinstance(items, list) and isinstance(type_, GraphQLObjectType):
+            streamed = any(details.node.directives for details in field_details_list)
+            found = None if streamed else self._selection(type_, field_details_list)
+            if found is not None:
+                kind, prefix, _ = found
+                kept = self.memo.get_all([(prefix, kind.key(item)) for item in items], items)
+                if kept is not None:
+                    return kept
+        return super().complete_iterable_value(item_type, field_details_list, info, path, items, position_context)
+
+    def _selection(
+        self,
+        type_: GraphQLObjectType,
+        field_details_list: Any,  # noqa: ANN401 - graphql-core's own list of nodes
+    ) -> tuple[Kind, Hashable, Selection] | None:
+        """The kind of a marked type and what is selected of it, with what begins its keys; None if nothing is kept."""
+        kind = self.memo.kinds.get(type_.name)
+        if kind is None or self.operation.operation is not OperationType.QUERY:
+            return None
+        if any(
+            details.defer_usage is not None or details.fragment_variable_values is not None
+            for details in field_details_list
+        ):
+            return None
+        nodes = tuple(details.node for details in field_details_list)
+        selection = self.memo.selection(type_.name, nodes, self.fragments)
+        return None if selection.holes is None else (kind, (type_.name, *map(id, nodes)), selection)

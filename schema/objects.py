@@ -125,22 +125,43 @@ def to_id(text: str, *, of: str) -> int:
 
 
 @open_to(Scope.READ)
+@memoised(lambda edge: edge.key, varying=["id"])
 @strawberry.type(description="An activity in the viewer's feed.")
 class FeedEdge:
     id: strawberry.ID = strawberry.field(description="Of viewer and activity: lets a cache update isRead by itself.")
     cursor: str = strawberry.field(description="For feed(after:): walks into the past. Not a Cursor.")
     node: Activity
     is_read: bool
+    key: strawberry.Private[tuple[tuple[int, int, int], bool] | None]
 
-    @classmethod
-    def of(cls, item: FeedItem, *, user: str) -> Self:
-        key = f"{item.activity.id}:{user}".encode()
-        return cls(
-            id=strawberry.ID(base64.urlsafe_b64encode(key).decode().rstrip("=")),
-            cursor=page_cursor(item.activity),
-            node=Activity.of(item.activity),
-            is_read=item.is_read,
-        )
+    @staticmethod
+    def of(item: FeedItem, *, user: str) -> "FeedEdge":
+        """The edge; what it shows is made when it is selected."""
+        return LazyEdge(item, user)
+
+
+class LazyEdge(FeedEdge):
+    """Most edges are shown as they were completed for somebody else: nothing but the key is made beforehand."""
+
+    def __init__(self, item: FeedItem, user: str) -> None:
+        self._item = item
+        self._user = user
+        self.is_read = item.is_read
+        version = _version(item.activity)
+        self.key = version and (version, item.is_read)
+
+    @property
+    def id(self) -> strawberry.ID:  # type: ignore[override]  # read only
+        key = f"{self._item.activity.id}:{self._user}".encode()
+        return strawberry.ID(base64.urlsafe_b64encode(key).decode().rstrip("="))
+
+    @property
+    def cursor(self) -> str:  # type: ignore[override]  # read only
+        return page_cursor(self._item.activity)
+
+    @property
+    def node(self) -> Activity:  # type: ignore[override]  # read only
+        return Activity.of(self._item.activity)
 
 
 @open_to(Scope.READ, Scope.OPS)

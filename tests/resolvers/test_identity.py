@@ -7,7 +7,7 @@ import jwt
 import pytest
 
 from resolvers.errors import Forbidden, Unauthenticated
-from resolvers.identity import Scope, Tokens
+from resolvers.identity import Scope, Tokens, Verified, Viewer
 
 SECRET = "a secret that is long enough for HS256"
 HOUR = timedelta(hours=1)
@@ -79,3 +79,34 @@ def test_user_that_a_token_cannot_carry_is_refused(tokens: Tokens) -> None:
     """Nobody gets a token that the server would not read."""
     with pytest.raises(ValueError, match="1 to 128"):
         tokens.issue(user="", scopes=frozenset(), lasts=HOUR)
+
+
+def test_token_is_trusted_for_a_while_and_not_beyond_its_end(tokens: Tokens) -> None:
+    """The second request with a token costs no signature; an ended one, and one read long ago, is read again."""
+    asked: list[str | None] = []
+
+    def read(authorization: str | None) -> Viewer:
+        asked.append(authorization)
+        return tokens.read(authorization)
+
+    kept, never = Verified(read, most=2), Verified(read, trusted=timedelta(0))
+    headers = [f"Bearer {tokens.issue(user=name, scopes=frozenset(), lasts=HOUR)}" for name in "abc"]
+    assert [kept(headers[0]).user, kept(headers[0]).user, len(asked)] == ["a", "a", 1]
+    assert [kept(header).user for header in headers] == ["a", "b", "c"]
+    assert [kept(headers[0]).user, len(asked)] == ["a", 4]  # it had made room
+    assert [never(headers[0]).user, never(headers[0]).user, len(asked)] == ["a", "a", 6]
+    for wrong in (None, "Bearer x", "Bearer x"):
+        with pytest.raises(Unauthenticated):
+            kept(wrong)
+    assert len(asked) == 9
+
+
+def test_token_that_ended_meanwhile_is_refused() -> None:
+    """However short ago it was read."""
+    ended = Viewer("ada", frozenset(), datetime.now(UTC) - timedelta(seconds=1))
+    answers = iter([ended])
+    kept = Verified(lambda _: next(answers, None) or Tokens(secret=SECRET).read(None))
+    assert kept("Bearer x").user == "ada"
+
+    with pytest.raises(Unauthenticated):
+        kept("Bearer x")

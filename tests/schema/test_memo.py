@@ -1,18 +1,21 @@
 """Completed values that are kept: the same answers as without, and never one viewer's for another."""
 
+import base64
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 import strawberry
 from graphql import FieldNode, FragmentDefinitionNode, OperationDefinitionNode, parse
 from strawberry.types import Info
 
 from resolvers import activities as domain
+from resolvers.database.feed import FeedItem
 from schema.executable import ExecutableSchema
 from schema.memo import Known, Memo, NotMemoisable, memoised
-from schema.objects import Activity
+from schema.objects import Activity, FeedEdge
 from schema.scalars import configuration
 from telemetry.metrics import Metrics
 
@@ -127,6 +130,62 @@ async def test_activity_that_is_not_in_the_log_is_not_kept(schema: ExecutableSch
     assert await ask(schema, "{ activity { title } }", replace(waiting, title="new")) == {"title": "new"}
 
 
+@strawberry.type
+class Edges:
+    """Shows the edges in the context."""
+
+    @strawberry.field
+    def edges(self, info: Info[Any, None]) -> list[FeedEdge]:
+        return list(info.context)
+
+
+EDGES = [
+    "{ edges { id cursor isRead node { title } } }",
+    "{ edges { cursor isRead mine: id __typename } }",
+    "{ edges { ...of node { id } } } fragment of on FeedEdge { isRead id }",
+    "{ edges { isRead } edges { ... on FeedEdge { id cursor } } }",
+]
+
+
+@pytest.mark.parametrize("query", EDGES)
+async def test_edges_are_shared_but_for_what_is_the_viewers(query: str) -> None:
+    """Whoever asks, in whatever order, each gets what a schema that keeps nothing shows, fields in the same order."""
+    schema = ExecutableSchema(query=Edges, config=configuration())
+    second = replace(SPEECH, id=domain.ActivityId(8), n=8)
+
+    for user, read in [("ada", False), ("bob", False), ("bob", True), ("ada", True), ("ada", False)]:
+        edges = [FeedEdge.of(FeedItem(one, read), user=user) for one in (second, SPEECH)]
+        plain = ExecutableSchema(query=Edges, config=configuration())
+        shown = await schema.execute(query, context_value=edges)
+        expected = await plain.execute(query, context_value=edges)
+        assert not shown.errors
+        assert orjson.dumps(shown.data) == orjson.dumps(expected.data)
+
+    names = [base64.b64encode(f"{id_}:{user}".encode()).decode()[:6] for id_ in (7, 8) for user in ("ada", "bob")]
+    assert not any(name in str(kept) for kept in schema.memo._values.values() for name in names)
+
+
+async def test_list_that_was_completed_is_put_together_at_once(metrics: Metrics) -> None:
+    """The second viewer's edges are looked up, with the objects below them left alone."""
+    schema = ExecutableSchema(query=Edges, config=configuration(), metrics=metrics)
+    for user in ("ada", "bob"):
+        await schema.execute(EDGES[0], context_value=[FeedEdge.of(FeedItem(SPEECH, is_read=False), user=user)])
+
+    assert looked_up(metrics, "memo") == (1, 2)
+
+
+def test_varying_field_must_be_a_text() -> None:
+    """What is put in afterwards is not completed: anything but a text that is always there would be shown raw."""
+
+    @memoised(lambda _: 1, varying=["count"])
+    @strawberry.type
+    class Thing:
+        count: int
+
+    with pytest.raises(NotMemoisable, match="cannot vary"):
+        ExecutableSchema(query=strawberry.type(type("Query", (), {"__annotations__": {"it": Thing}})))
+
+
 async def test_invalid_document_is_refused_each_time(schema: ExecutableSchema) -> None:
     """Only documents that passed are remembered as validated."""
     for _ in range(2):
@@ -152,7 +211,7 @@ def test_nested_fragments_are_looked_at_once() -> None:
         part.name.value: Details(part) for part in document.definitions if isinstance(part, FragmentDefinitionNode)
     }
 
-    assert Memo({}).is_fixed(field, fragments)
+    assert Memo({}).selection("Activity", (field,), fragments).holes is not None
 
 
 async def test_memo_is_bounded(metrics: Metrics) -> None:
@@ -163,7 +222,7 @@ async def test_memo_is_bounded(metrics: Metrics) -> None:
     for k in range(10):
         await ask(schema, f"{{ activity {{ t{k}: title }} }}")
 
-    assert (len(schema.memo), len(schema.memo._fixed)) == (3, 3)
+    assert (len(schema.memo), len(schema.memo._selections)) == (3, 3)
 
 
 def test_known_texts_are_bounded() -> None:
