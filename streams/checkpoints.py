@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from streams.cursor import Cursor
-from streams.together import Together
+from streams.together import GATHER, Together
 from telemetry.metrics import Metrics
 
 log = logging.getLogger("divisionbell.streams")
@@ -50,7 +50,7 @@ class Checkpoints:
         self._metrics = metrics
         self._moved: dict[str, Checkpoint] = {}
         self._ended: dict[str, Checkpoint] = {}
-        self._introducing = Together(self._introduce, name="introduce-subscribers")
+        self._introducing = Together(self._introduce, name="introduce-subscribers", gather=GATHER)
         self._saving = asyncio.Lock()
 
     def __len__(self) -> int:

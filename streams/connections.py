@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from streams.connection import Script
 from streams.errors import StreamsUnavailable
 from streams.keys import Keys
-from streams.together import Together
+from streams.together import GATHER, Together
 
 log = logging.getLogger("divisionbell.streams")
 
@@ -47,7 +47,7 @@ class Connections:
         self._process = process
         self._limits = limits
         self._enter = Script(redis, "enter")
-        self._entering = Together(self._enter_all, name="enter-streams")
+        self._entering = Together(self._enter_all, name="enter-streams", gather=GATHER)
         self._leave = Script(redis, "leave")
         self._left: Counter[str] = Counter()
         self._ask_at = 0.0

@@ -15,7 +15,7 @@ from streams.connection import Script, translated
 from streams.cursor import Cursor
 from streams.errors import StreamsUnavailable
 from streams.keys import Keys
-from streams.together import Together
+from streams.together import GATHER, Together
 
 log = logging.getLogger("divisionbell.streams")
 
@@ -120,7 +120,7 @@ class Subscribers:
         self._process = process
         self._checkpoints = checkpoints
         self._open = Script(redis, "open")
-        self._opening = Together(self._take_over, name="open-subscribers")
+        self._opening = Together(self._take_over, name="open-subscribers", gather=GATHER)
         self._acknowledge = Script(redis, "acknowledge")
         self._index = [keys.stream, keys.groups, keys.pending, keys.pending_since, keys.pending_total]
 

@@ -39,7 +39,7 @@ async def test_what_comes_while_a_batch_is_under_way_is_one_batch() -> None:
     """And so is what comes in the moment after it, as long as somebody waits already."""
     asked = Answering()
     asked.open.clear()
-    together = Together(asked, name="test")
+    together = Together(asked, name="test", gather=0.005)
     first = asyncio.create_task(together(0))
     await asked.begun.wait()
     others = [asyncio.create_task(together(number)) for number in (1, 2)]
