@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import timedelta
+from itertools import pairwise
 
 import anyio
 import pytest
 
 from schema import sse
-from schema.sse_response import LAST_WORD, SseResponse
+from schema.sse_response import LAST_WORD, TURN_AFTER, SseResponse
 from schema.streams import OpenStreams
 from schema.wire import Wire
 from tests.support.waiting import wait_until
@@ -104,6 +105,33 @@ async def test_complete_is_followed_by_the_end_at_once() -> None:
 
     assert body.endswith(b"\r\n0\r\n\r\n")
     assert asyncio.get_running_loop().time() - completed_at < LAST_WORD.total_seconds() / 2
+
+
+async def test_long_replay_lets_others_have_their_turns() -> None:
+    """A source that never waits gives way after every TURN_AFTER pieces, and none of them is lost."""
+    turns: list[int] = []
+    sent = 0
+
+    async def replay() -> AsyncGenerator[bytes, None]:
+        nonlocal sent
+        for _ in range(10 * TURN_AFTER):
+            sent += 1
+            yield b"piece "
+        yield sse.COMPLETE
+
+    async def other() -> None:
+        while sent < 10 * TURN_AFTER:
+            turns.append(sent)
+            await asyncio.sleep(0)
+
+    streams = OpenStreams()
+    async with connected() as (connection, peer):
+        await response(Events(replay), streams)(connection.scope(), connection.receive, connection.send)
+        await other()
+        body = await peer.read_to_the_end()
+
+    assert body.count(b"piece ") == 10 * TURN_AFTER
+    assert max(later - earlier for earlier, later in pairwise(turns)) == TURN_AFTER
 
 
 async def test_cleanup_survives_a_cancel_scope_around_the_request() -> None:
