@@ -3,34 +3,19 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Protocol
 
 from cache.reads import KEPT_FOR, ReadBits
+from telemetry.leading import Leadership, lead
 from telemetry.metrics import Metrics
 from telemetry.rounds import Rounds
-from telemetry.tasks import end
 
 log = logging.getLogger("divisionbell.cache")
 
 EVERY = timedelta(seconds=10)
 OVERLAP = timedelta(seconds=60)
 """How far a round looks back beyond the last one: longer than any transaction that marks may take (10 s)."""
-
-
-class Lease(Protocol):
-    """Leadership while it lasts."""
-
-    lost: asyncio.Event
-
-
-class Leadership(Protocol):
-    """Waits for the role and holds it."""
-
-    def hold(self) -> AbstractAsyncContextManager[Lease]:
-        """Lead until the block ends."""
-        ...
 
 
 class Versions(Protocol):
@@ -63,26 +48,11 @@ class Sweeper:
 
     async def run(self) -> None:
         """Lead whenever nobody else does, until cancelled."""
-        while True:
-            try:
-                async with self._leadership.hold() as lease:
-                    log.info("leading: read marks")
-                    self._seen = None
-                    with self._ended.leading():
-                        await self._lead(lease)
-            except Exception as error:  # noqa: BLE001 - whatever PostgreSQL's driver raises, the remedy is to try again
-                log.warning("the sweeper lost its footing, trying again", extra={"error": repr(error)})
-                await asyncio.sleep(1)
+        await lead(self._leadership, self._begin, role="read marks", log=log)
 
-    async def _lead(self, lease: Lease) -> None:
-        rounds = asyncio.create_task(self._rounds(), name="read-marks-rounds")
-        lost = asyncio.create_task(lease.lost.wait(), name="read-marks-lease")
-        try:
-            done, _ = await asyncio.wait([rounds, lost], return_when=asyncio.FIRST_COMPLETED)
-            for ended in done:
-                ended.result()
-        finally:
-            await end([rounds, lost])
+    async def _begin(self) -> None:
+        self._seen = None
+        await self._rounds()
 
     async def _rounds(self) -> None:
         while True:

@@ -4,11 +4,10 @@ import asyncio
 import logging
 from datetime import timedelta
 
-from resolvers.database.leadership import Leadership, Lease
 from resolvers.database.recent import ViewedFeed
 from resolvers.errors import Unavailable
+from telemetry.leading import Leadership, lead
 from telemetry.metrics import Metrics
-from telemetry.tasks import end
 
 log = logging.getLogger("divisionbell.resolvers")
 
@@ -33,36 +32,26 @@ class Refresher:
 
     async def run(self) -> None:
         """Lead whenever nobody else does, until cancelled."""
-        while True:
-            try:
-                async with self._leadership.hold() as lease:
-                    log.info("leading: view of recent activities")
-                    await self._lead(lease)
-            except Exception as error:  # noqa: BLE001 - whatever PostgreSQL's driver raises, the remedy is to try again
-                log.warning("the view's refresher lost its footing, trying again", extra={"error": repr(error)})
-                await asyncio.sleep(1)
-
-    async def _lead(self, lease: Lease) -> None:
-        rounds = asyncio.create_task(self._rounds(), name="view-rounds")
-        lost = asyncio.create_task(lease.lost.wait(), name="view-lease")
-        try:
-            done, _ = await asyncio.wait([rounds, lost], return_when=asyncio.FIRST_COMPLETED)
-            for ended in done:
-                ended.result()
-        finally:
-            await end([rounds, lost])
-            self._metrics.feed_view_age_seconds.set(0)
+        await lead(self._leadership, self._rounds, role="view of recent activities", log=log)
 
     async def _rounds(self) -> None:
         clock = asyncio.get_running_loop().time
         due = fresh = clock()
-        while True:
-            if clock() >= due:
-                due = clock() + self._every
-                try:
-                    await self._view.refresh()
-                    fresh = clock()
-                except Unavailable as error:
-                    log.warning("cannot refresh the view of recent activities", extra={"error": str(error)})
-            self._metrics.feed_view_age_seconds.set(clock() - fresh)
-            await asyncio.sleep(MEASURE_EVERY)
+        try:
+            while True:
+                if clock() >= due:
+                    due = clock() + self._every
+                    if await self._refreshed():
+                        fresh = clock()
+                self._metrics.feed_view_age_seconds.set(clock() - fresh)
+                await asyncio.sleep(min(MEASURE_EVERY, self._every))
+        finally:
+            self._metrics.feed_view_age_seconds.set(0)
+
+    async def _refreshed(self) -> bool:
+        try:
+            await self._view.refresh()
+        except Unavailable as error:
+            log.warning("cannot refresh the view of recent activities", extra={"error": str(error)})
+            return False
+        return True

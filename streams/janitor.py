@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -16,10 +15,9 @@ from streams.errors import StreamsUnavailable
 from streams.keys import Keys
 from streams.processes import DEAD_AFTER
 from streams.publisher import Publisher
-from streams.sequencer import Leadership, Lease
+from telemetry.leading import Leadership, lead
 from telemetry.metrics import Metrics
 from telemetry.rounds import Rounds
-from telemetry.tasks import end
 
 log = logging.getLogger("divisionbell.streams")
 
@@ -77,29 +75,7 @@ class Janitor:
 
     async def run(self) -> None:
         """Lead whenever nobody else does, until cancelled."""
-        while True:
-            try:
-                async with self._leadership.hold() as lease:
-                    log.info("leading: janitor")
-                    with ExitStack() as stack:
-                        for rounds in self._ended.values():
-                            stack.enter_context(rounds.leading())
-                        await self._lead(lease)
-            except Exception as error:  # noqa: BLE001 - whatever PostgreSQL's driver raises, the remedy is to try again
-                log.warning("janitor lost its footing, trying again", extra={"error": repr(error)})
-                await asyncio.sleep(self._round_every / 10)
-
-    async def _lead(self, lease: Lease) -> None:
-        rounds = asyncio.create_task(self._rounds(), name="janitor-rounds")
-        lost = asyncio.create_task(lease.lost.wait(), name="janitor-lease")
-        try:
-            done, _ = await asyncio.wait([rounds, lost], return_when=asyncio.FIRST_COMPLETED)
-            for ended in done:
-                if ended.cancelled():
-                    raise RuntimeError(f"{ended.get_name()} was cancelled by nobody")
-                ended.result()
-        finally:
-            await end([rounds, lost])
+        await lead(self._leadership, self._rounds, role="janitor", log=log, again_after=self._round_every / 10)
 
     async def _rounds(self) -> None:
         duties: dict[str, tuple[float, Callable[[], Awaitable[None]]]] = {
