@@ -2,9 +2,13 @@
 
 import base64
 import binascii
+import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
+from typing import NamedTuple
 
 from cache.reads import Seen
 from cache.segments import newest, ones
@@ -16,6 +20,10 @@ from resolvers.reading import Reading
 from resolvers.recent import Recent
 from streams.cursor import Cursor
 from telemetry.metrics import Metrics
+
+log = logging.getLogger("divisionbell.resolvers")
+
+QUIET_FOR = 10.0
 
 
 class FeedSource(StrEnum):
@@ -74,6 +82,36 @@ def fills(found: int, *, first: int, low: int) -> bool:
     return found > first or low <= 1
 
 
+class Told(NamedTuple):
+    """Which path answers, and why not the one before it."""
+
+    source: FeedSource
+    reason: Reason | None
+
+
+class Changes:
+    """Says in the log which path answers, when it has changed; at most once in QUIET_FOR seconds.
+
+    A page that the window is too small for says nothing about the server: such answers are left out.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._told = Told(FeedSource.BITMAP, None)
+        self._quiet_until = float("-inf")
+
+    def note(self, source: FeedSource, reason: Reason | None) -> None:
+        """`source` has answered; `reason` is why the window did not."""
+        now = Told(source, reason)
+        if now == self._told or reason is Reason.TOO_OLD or self._clock() < self._quiet_until:
+            return
+        level = logging.WARNING if reason is Reason.REDIS else logging.INFO
+        extra = {"served_by": source.value, "before": self._told.source.value, "reason": reason and reason.value}
+        log.log(level, "the feed is served by another path", extra=extra)
+        self._told = now
+        self._quiet_until = self._clock() + QUIET_FOR
+
+
 class Feed:
     """Pages of activities, newest in the log first, with the viewer's marks.
 
@@ -82,8 +120,17 @@ class Feed:
     """
 
     def __init__(
-        self, *, recent: Recent, reading: Reading, viewed: ViewedFeed, joined: JoinedFeed, metrics: Metrics
+        self,
+        *,
+        recent: Recent,
+        reading: Reading,
+        viewed: ViewedFeed,
+        joined: JoinedFeed,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`clock` counts seconds."""
+        self._changes = Changes(clock)
         self._recent = recent
         self._reading = reading
         self._viewed = viewed
@@ -96,19 +143,20 @@ class Feed:
         """Up to `first` items after the page cursor `after`. Raises CursorRefused, Unavailable."""
         before = read_page_cursor(after) if after else None
         wanted = Wanted(user, first, before, unread_only, chosen)
-        found, source = await self._first_that_can(wanted)
+        found, source, reason = await self._first_that_can(wanted)
+        self._changes.note(source, reason)
         self._metrics.feed_served_total.labels(source=source.value).inc()
         return Page(found.items, found.has_next, before is not None, found.unread_count, found.head, source)
 
-    async def _first_that_can(self, wanted: Wanted) -> tuple[FeedPage, FeedSource]:
+    async def _first_that_can(self, wanted: Wanted) -> tuple[FeedPage, FeedSource, Reason | None]:
         found = await self.from_window(wanted)
         if not isinstance(found, Reason):
-            return found, FeedSource.BITMAP
+            return found, FeedSource.BITMAP, None
         self._passed_on(FeedSource.BITMAP, found)
         if viewed := await self._viewed.page(wanted):
-            return viewed, FeedSource.VIEW
+            return viewed, FeedSource.VIEW, found
         self._passed_on(FeedSource.VIEW, Reason.TOO_OLD)
-        return await self._joined.page(wanted), FeedSource.LEFT_JOIN
+        return await self._joined.page(wanted), FeedSource.LEFT_JOIN, found
 
     async def from_window(self, wanted: Wanted) -> FeedPage | Reason:
         """The page from memory and one round trip to Redis, or why not. Raises Unavailable."""
