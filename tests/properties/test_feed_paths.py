@@ -229,6 +229,34 @@ async def test_warm_page_needs_no_sql(database: AsyncEngine, redis: Redis) -> No
     assert queries == []
 
 
+@pytest.mark.parametrize("through", [None, 4], ids=["whole log in the window", "all below the window read"])
+async def test_filtered_count_needs_no_sql_where_the_window_has_all(
+    database: AsyncEngine, redis: Redis, through: int | None
+) -> None:
+    """Nothing below the window can be unread: then what matches is counted in memory, and is what SQL counts."""
+    feeding = Feeding(database, redis, window=4 if through else 1_000)
+    for kind in ("VOTE", "SPEECH") * 4:
+        await insert_activities(database, 1, type=kind)
+    await assign_all(feeding.log)
+    await feeding.catch_up()
+    log = await feeding.log.after(START, 100)
+    if through:
+        await feeding.reading.mark_through("ada", log[through - 1].cursor)
+    await feeding.reading.mark("ada", [ActivityId(log[6].item.id)])
+    votes = ActivityFilter(types=frozenset({ActivityType.VOTE}))
+    wanted = Wanted("ada", 1, None, False, votes)
+    await feeding.feed.from_window(wanted)
+    queries: list[str] = []
+    sa.event.listen(database.sync_engine, "before_cursor_execute", lambda *args: queries.append(args[2]))
+
+    page = await feeding.feed.from_window(wanted)
+
+    assert queries == []
+    assert page == await feeding.joined.page(wanted)
+    assert isinstance(page, FeedPage)
+    assert page.unread_count == (1 if through else 3)
+
+
 @pytest.mark.parametrize("renamed", ["mps", "bills"])
 async def test_window_shows_mps_and_bills_as_they_are_now(database: AsyncEngine, redis: Redis, renamed: str) -> None:
     """A change of an MP or a bill moves its version, whoever makes it, and reaches old and new activities in memory."""
