@@ -31,7 +31,7 @@ chaos: $(VENV)/.dev ## Random faults on a real cluster, all promises checked (SE
 	@$(BIN)/python -m tests.chaos
 
 bench: $(VENV)/.dev ## Speed, beside nchan, graphql-yoga and stock SSE (SUBSCRIBERS, ROWS, PEERS, ROUNDS, QUICK=1)
-	@$(WITH_NODE) WRITE_DOCS=$(if $(QUICK)$(ROWS)$(PEERS)$(ROUNDS),,1) $(BIN)/python -m tests.benchmarks
+	@$(WITH_NODE) WRITE_DOCS=$(if $(QUICK)$(ROWS)$(PEERS)$(ROUNDS),,1) FEED_DOCS=$(if $(QUICK)$(filter-out feed,$(ROWS)),,1) $(BIN)/python -m tests.benchmarks
 
 check: lint types contracts sdl-check ## Lint, types, import contracts, printed schema
 
@@ -68,7 +68,7 @@ lock: $(VENV)/.dev ## Renew the lock files
 	cd client-example && npm install --package-lock-only
 
 clean: ## Remove what was built; the demo's data stays
-	rm -rf $(VENV) client-example/node_modules client-example/dist tests/benchmarks/.built tests/benchmarks/peers/yoga_server/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) client-example/node_modules client-example/dist tests/benchmarks/.built tests/benchmarks/peers/*/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 # Stamps: what they stand for is made once, and again when its lock file changes.
 

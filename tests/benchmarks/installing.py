@@ -6,9 +6,11 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.benchmarks.peers.child import PeerMissing
-
 PEERS = Path(__file__).parent / "peers"
+
+
+class PeerMissing(Exception):
+    """A server that is compared with is not on this machine and could not be installed; the message says why."""
 
 
 async def install_debian(what: str, packages: Sequence[str], *, present: Callable[[], bool]) -> None:

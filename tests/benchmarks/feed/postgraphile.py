@@ -2,12 +2,16 @@
 
 import asyncio
 import os
+import shutil
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from resolvers.database.engine import driver_url
+from tests.benchmarks.installing import PeerMissing, install_npm
+from tests.support.server import REPOSITORY
 
 FEED = """query ($user: String!) {
   allActivities(first: 20, orderBy: [CREATED_AT_DESC, ROW_ID_DESC]) { nodes {
@@ -16,6 +20,37 @@ FEED = """query ($user: String!) {
     userActivityReadsByActivityId(condition: {userId: $user}) { totalCount }
   } }
 }"""
+
+DIRECTORY = Path(__file__).parent.parent / "peers" / "postgraphile_server"
+OLDEST_NODE = 22
+
+
+async def installed() -> Path:
+    """Where PostGraphile is, installed by npm if it was not. Raises PeerMissing.
+
+    It needs Node 22: where the machine has an older one, Node comes from the wheel that builds the explorer elsewhere.
+    """
+    if await _node() < OLDEST_NODE:
+        scripts = Path(sys.executable).parent
+        os.environ["PATH"] = f"{scripts}:{os.environ['PATH']}"
+        if await _node() < OLDEST_NODE:
+            lock = REPOSITORY / "requirements-node.lock"
+            command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes"]
+            process = await asyncio.create_subprocess_exec(*command, "-r", str(lock))
+            if await process.wait() != 0:
+                raise PeerMissing(f"node {OLDEST_NODE} or newer is missing, and its wheel could not be installed")
+    await install_npm(DIRECTORY)
+    return DIRECTORY
+
+
+async def _node() -> int:
+    """The major version of Node on the path; 0 without one."""
+    node = shutil.which("node")
+    if node is None:
+        return 0
+    process = await asyncio.create_subprocess_exec(node, "--version", stdout=asyncio.subprocess.PIPE)
+    told, _ = await process.communicate()
+    return int(told.decode().lstrip("v").split(".")[0])
 
 
 @asynccontextmanager

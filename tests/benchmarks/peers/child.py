@@ -18,10 +18,6 @@ from tests.benchmarks.wire import HELLO, subscribe
 ANSWERS_WITHIN = 20.0
 
 
-class PeerMissing(Exception):
-    """A server that is compared with is not on this machine and could not be installed; the message says why."""
-
-
 class Peer(ABC):
     """A server: `start` on one core and a port of 127.0.0.1, `publish`, `stop`."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from tests.benchmarks.bench import Bench, Row
-from tests.benchmarks.rows import filters, inserting, processes, reconnecting, redis_cost, throughput
+from tests.benchmarks.rows import feed, filters, inserting, processes, reconnecting, redis_cost, throughput
 
 ROWS: Mapping[str, Callable[[Bench], Awaitable[list[Row]]]] = {
     "deliveries": throughput.run,
@@ -12,4 +12,5 @@ ROWS: Mapping[str, Callable[[Bench], Awaitable[list[Row]]]] = {
     "redis": redis_cost.run,
     "reconnects": reconnecting.run,
     "processes": processes.run,
+    "feed": feed.run,
 }

@@ -5,8 +5,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from tests.benchmarks.bench import Bench, Row
+from tests.benchmarks.installing import PeerMissing
 from tests.benchmarks.peers import PEERS
-from tests.benchmarks.peers.child import Peer, PeerMissing
+from tests.benchmarks.peers.child import Peer
 from tests.benchmarks.peers.divisionbell import DivisionBell
 from tests.benchmarks.session import Session, SessionFailed, session
 
