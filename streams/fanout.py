@@ -94,8 +94,9 @@ class Fanout(Generic[T]):
 
     @property
     def in_flight(self) -> int:
-        """Deliveries written and not confirmed, counted seat by seat."""
-        return sum(seat.in_flight for cohort in self._cohorts.values() for seat in cohort.seats)
+        """Deliveries written and not confirmed, counted seat by seat; a settled cohort has none."""
+        unsettled = (cohort for cohort in self._cohorts.values() if not cohort.settled)
+        return sum(seat.in_flight for cohort in unsettled for seat in cohort.seats)
 
     def listen(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Have `wake` called when `head` has moved; returns what ends that."""

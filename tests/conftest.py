@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -22,6 +23,9 @@ from telemetry.metrics import Metrics
 from tests.support.directories import reachable_directory
 
 TEMPLATE = "divisionbell_template"
+
+settings.register_profile("shared machine", deadline=None)  # how long an example takes says nothing there
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")

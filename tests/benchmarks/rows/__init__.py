@@ -3,13 +3,23 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from tests.benchmarks.bench import Bench, Row
-from tests.benchmarks.rows import feed, filters, inserting, processes, reconnecting, redis_cost, throughput
+from tests.benchmarks.rows import (
+    feed,
+    filters,
+    inserting,
+    processes,
+    reconnecting,
+    redis_cost,
+    telemetry,
+    throughput,
+)
 
 ROWS: Mapping[str, Callable[[Bench], Awaitable[list[Row]]]] = {
     "deliveries": throughput.run,
     "inserts": inserting.run,
     "filters": filters.run,
     "redis": redis_cost.run,
+    "telemetry": telemetry.run,
     "reconnects": reconnecting.run,
     "processes": processes.run,
     "feed": feed.run,
