@@ -12,9 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from telemetry.flow import LIVE, About, Failure
 from telemetry.growth import APART, Growth
-from telemetry.metrics import Metrics, WorkerMetrics
+from telemetry.metrics import Metrics, WorkerMetrics, process_metrics
 from telemetry.pollers import MOST, Pollers
 from telemetry.rounds import Rounds
+from telemetry.shared import ALIKE
 
 NAME = re.compile(r"`([a-z_]+)`")
 SPEECH = About("SPEECH", LIVE, 0)
@@ -162,3 +163,11 @@ def test_page_about_metrics_tells_of_each() -> None:
     families = [*Metrics().registry.collect(), *WorkerMetrics().registry.collect()]
 
     assert told == {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
+
+
+def test_gauges_that_all_workers_see_alike_are_ours() -> None:
+    """A name that is misspelt there would be added up over the workers, without a word."""
+    metrics = Metrics()
+    process_metrics(metrics.registry)
+
+    assert set(ALIKE) <= {family.name for family in metrics.registry.collect() if family.type in {"gauge", "info"}}
