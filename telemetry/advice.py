@@ -13,7 +13,7 @@ BACK_AFTER = timedelta(seconds=10)
 SHORTEST_POLL = timedelta(seconds=5)
 LONGEST_POLL = timedelta(seconds=60)
 POLLS_A_SECOND = 500
-"""What a process gives to polls at most: most of its core, as long as a page over HTTP costs what it does (ADR 16)."""
+"""What a process gives to polls at most: a quarter of its core, and more than half with Redis away (ADR 16)."""
 TRY_AGAIN = timedelta(seconds=60)
 
 

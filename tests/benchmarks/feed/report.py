@@ -45,6 +45,7 @@ def targets(rows: Mapping[str, Sequence[Figure]], bytes_of_user: float) -> list[
     found = [
         Target("bitmap path, p95, against the usual LEFT JOIN", usual[measured] / bitmap[measured], 30),
         *(Target(f"the same where {missed} % were left out", usual[missed] / bitmap[missed]) for missed in others),
+        Target("the same, the usual one by bare asyncpg", p95["usual LEFT JOIN, bare asyncpg"] / bitmap[measured]),
         Target("the same with the count, which bitmaps give", p95["usual LEFT JOIN and count"] / bitmap[measured]),
         Target("view path with Redis stopped, p95, against the usual LEFT JOIN", stopped / view, 5),
         Target("our LEFT JOIN, p95, against the usual one", stopped / p95["our LEFT JOIN"]),
