@@ -189,7 +189,8 @@ class DeadLetters:
             return False
         log.warning(
             "dead letter",
-            extra={"cursor": str(letter.cursor), "everybody": not group, "error": letter.error[:200]},
+            # Of an exception its name alone: messages hold what people wrote, and operators find them in the table.
+            extra={"cursor": str(letter.cursor), "everybody": not group, "error": letter.error.partition("(")[0][:200]},
         )
         try:
             new = await self._store.write(letter)

@@ -5,7 +5,7 @@ same operation and the same filter. What is pending, missed, told to one stream 
 """
 
 import itertools
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -130,6 +130,18 @@ class HandedOut:
     about: About
 
 
+@dataclass(slots=True)
+class Stretch:
+    """Deliveries after the first `after`, up to `through`, that so many `seats` have just confirmed."""
+
+    after: int
+    through: int
+    seats: int = 0
+
+
+NOTHING_CONFIRMED = Stretch(0, 0)
+
+
 class Cohort(Generic[T]):
     """The seats of one kind, and what was handed out to them and is not confirmed by all.
 
@@ -146,7 +158,8 @@ class Cohort(Generic[T]):
         self.bookmarks: deque[tuple[float, Seat[T]]] = deque()
         self._handed_out: deque[HandedOut] = deque()
         self._first = 0
-        self._confirmed: Counter[tuple[int, int]] = Counter()
+        self._stretch = NOTHING_CONFIRMED
+        self._stretches: list[Stretch] = []
 
     @property
     def end(self) -> int:
@@ -160,19 +173,25 @@ class Cohort(Generic[T]):
 
     def confirm(self, seat: Seat[T], reached: int) -> int:
         """The seat has the first `reached` deliveries; return how many of them are new. `book` it before a turn."""
-        count, confirmed = reached - seat.confirmed, seat.confirmed
-        if count:
-            self._confirmed[confirmed, reached] += 1
-            seat.confirmed = reached
-        return count
+        before = seat.confirmed
+        if before == reached:
+            return 0
+        seat.confirmed = reached
+        stretch = self._stretch
+        if stretch.after != before or stretch.through != reached:
+            stretch = self._stretch = Stretch(before, reached)
+            self._stretches.append(stretch)
+        stretch.seats += 1
+        return reached - before
 
     def book(self, flow: Flow) -> None:
         """Note in the flow, by type of activity, what seats have confirmed: nearly all of them the same deliveries."""
-        for (after, reached), seats in self._confirmed.items():
-            flow.delivered[0] += seats * (reached - after)
-            for one in self.handed_out(after, reached):
-                flow.succeeded[one.about.type, one.about.mode] += seats
-        self._confirmed.clear()
+        for stretch in self._stretches:
+            flow.delivered[0] += stretch.seats * (stretch.through - stretch.after)
+            for one in self.handed_out(stretch.after, stretch.through):
+                flow.succeeded[one.about.type, one.about.mode] += stretch.seats
+        self._stretches.clear()
+        self._stretch = NOTHING_CONFIRMED
 
     def handed_out(self, after: int, through: int) -> Iterator[HandedOut]:
         """The deliveries after the first `after`, up to `through`."""
