@@ -52,7 +52,8 @@ class Sweeper:
 
     async def _begin(self) -> None:
         self._seen = None
-        await self._rounds()
+        with self._ended.leading():
+            await self._rounds()
 
     async def _rounds(self) -> None:
         while True:

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -75,7 +76,13 @@ class Janitor:
 
     async def run(self) -> None:
         """Lead whenever nobody else does, until cancelled."""
-        await lead(self._leadership, self._rounds, role="janitor", log=log, again_after=self._round_every / 10)
+        await lead(self._leadership, self._begin, role="janitor", log=log, again_after=self._round_every / 10)
+
+    async def _begin(self) -> None:
+        with ExitStack() as stack:
+            for rounds in self._ended.values():
+                stack.enter_context(rounds.leading())
+            await self._rounds()
 
     async def _rounds(self) -> None:
         duties: dict[str, tuple[float, Callable[[], Awaitable[None]]]] = {

@@ -89,3 +89,25 @@ async def test_dead_letters_are_counted_by_what_they_wait_for(database: AsyncEng
         "dead": 1,
         "redriven": 1,
     }
+
+
+async def test_only_who_leads_shows_how_long_repairs_wait(database_url: str, redis_url: str) -> None:
+    """From when it begins to lead; another process, or one that has ended, shows nothing that would raise an alarm."""
+
+    def shown(floor: Floor) -> list[float]:
+        ages = [
+            floor.metrics.registry.get_sample_value("repairs_waiting_seconds", {"what": what})
+            for what in ("pending", "redriven", "trim", "read_marks")
+        ]
+        return [age for age in ages if age is not None]
+
+    async with composed(database_url, redis_url) as floor:
+
+        async def leads() -> bool:
+            return len(shown(floor)) == 4 and all(shown(floor))
+
+        await wait_until(leads, description="the leader's ages")
+        async with composed(database_url, redis_url) as other:
+            assert shown(other) == [0, 0, 0, 0]
+
+    assert shown(floor) == [0, 0, 0, 0]
