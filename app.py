@@ -25,7 +25,7 @@ from uvicorn.config import STARTUP_FAILURE
 from cache.reads import ReadBits
 from cache.scripts import LUA
 from cache.sweeper import Sweeper
-from resolvers.activities import Activity, decode, topics, type_of
+from resolvers.activities import Activity, ActivityType, decode, topics, type_of
 from resolvers.database import examination
 from resolvers.database.engine import connect as connect_database
 from resolvers.database.engine import newest_revision, revision
@@ -142,6 +142,7 @@ def build_floor(
     settings: Settings, *, database_url: str, redis_url: str, metrics: Metrics, tracing: Tracing = OFF
 ) -> Floor:
     """Make everything below the schema. Connects to nothing yet. Raises ValueError for a URL that is none."""
+    metrics.flow.expect(ActivityType)
     engine = connect_database(database_url, pool_size=settings.database_pool)
     redis = connect_redis(redis_url)
     database = Database(engine=engine, metrics=metrics)

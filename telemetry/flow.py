@@ -1,7 +1,7 @@
 """What became of every entry that a stream took on: the books of I5, kept where things happen, read when scraped."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -80,6 +80,12 @@ class Flow:
         """Note a confirmed delivery."""
         self.delivered[min(attempt, MOST_TOLD_APART) - 1] += 1
         self.succeeded[about.type, about.mode] += 1
+
+    def expect(self, types: Iterable[str]) -> None:
+        """Show failures of these types of activities from nought, before the first of them: see `_nothing_failed`."""
+        for kind in types:
+            for failure in Failure:
+                self.failures[kind, LIVE, failure.value] += 0
 
     def fail(self, failure: Failure, about: About = NOTHING_KNOWN, count: int = 1) -> None:
         """Note deliveries that failed."""
