@@ -21,6 +21,7 @@ COPY streams/ streams/
 COPY cache/ cache/
 COPY telemetry/ telemetry/
 COPY --from=explorer /build/dist/explorer client-example/dist/explorer
+COPY client-example/src/ops/ client-example/src/ops/
 USER nobody
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s \

@@ -52,6 +52,7 @@ from resolvers.refresher import Refresher
 from resolvers.stream import StreamParts
 from resolvers.updates import Updates
 from schema.admission import Admission
+from schema.console import Console
 from schema.context import Context, Services
 from schema.events import closing_notice, everybodys, to_object
 from schema.http_metrics import HttpMetrics
@@ -97,6 +98,7 @@ log = logging.getLogger("divisionbell.app")
 
 HERE = Path(__file__).parent
 EXPLORER = HERE / "client-example" / "dist" / "explorer"
+CONSOLE = HERE / "client-example" / "src" / "ops"
 GRAPHQL = "/graphql"
 START_WITHIN = timedelta(seconds=30)
 LAST_SPANS_WITHIN = timedelta(seconds=2)
@@ -369,6 +371,7 @@ def build(
         await _close(tracing)
 
     explorer = Explorer(EXPLORER, identities)
+    console = Console(CONSOLE, config=explorer.config)
     admission = Admission(
         connections=floor.connections,
         metrics=metrics,
@@ -379,7 +382,9 @@ def build(
     view = _view(
         floor, tokens=tokens, streams=streams, explorer=explorer, admission=admission, metrics=metrics, tracing=tracing
     )
-    pages = Starlette(routes=[*explorer.routes(), *probes(readiness=readiness, registry=shown)], lifespan=lifespan)
+    pages = Starlette(
+        routes=[*explorer.routes(), *console.routes(), *probes(readiness=readiness, registry=shown)], lifespan=lifespan
+    )
     app = HttpMetrics(FrontDoor(view, pages), metrics=metrics)
 
     async def drain() -> None:

@@ -396,6 +396,7 @@ WELCOME = """
 [bold]Division Bell is ringing.[/]  Stop it with Ctrl-C.
 
   API explorer   {url}/graphql
+  dead letters   {url}/ops/
   health         {url}/health/sse
   metrics        {url}/metrics
 
