@@ -13,6 +13,9 @@ export interface Tabs {
   close(): void;
 }
 
+/** What is needed of Web Locks. */
+type Locks = Pick<LockManager, 'request'>;
+
 interface Listener {
   onLeader: (leader: boolean) => void;
   onMessage: (message: TabMessage) => void;
@@ -22,8 +25,7 @@ interface Listener {
 type Election = { kind: 'wanted' } | { kind: 'leaderHidden' };
 
 /** `name`: the same for tabs that share; different for another user, filter or endpoint. */
-export function joinTabs(name: string, listener: Listener): Tabs {
-  const locks = globalThis.navigator?.locks;
+export function joinTabs(name: string, listener: Listener, locks: Locks | null | undefined = globalThis.navigator?.locks): Tabs {
   if (!locks || typeof BroadcastChannel === 'undefined') return alone(listener, false);
   return new SharedTabs(name, locks, listener);
 }
@@ -45,10 +47,10 @@ class SharedTabs implements Tabs {
   private waiting: AbortController | null = null;
 
   private readonly name: string;
-  private readonly locks: LockManager;
+  private readonly locks: Locks;
   private readonly listener: Listener;
 
-  constructor(name: string, locks: LockManager, listener: Listener) {
+  constructor(name: string, locks: Locks, listener: Listener) {
     this.name = name;
     this.locks = locks;
     this.listener = listener;
