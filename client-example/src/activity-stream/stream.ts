@@ -34,6 +34,11 @@ class Stream {
   private page: Page | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private inputs: Input[] | null = null;
+  /** To be told with the next flush. */
+  private events: DeliveredEvent[] = [];
+  private via: Via | null = null;
+  private flushing: ReturnType<typeof setTimeout> | undefined;
+  private stored: string | null = null;
   private readonly clock = new Clock();
   private readonly listeners = new Set<(change: Change) => void>();
   private readonly transport: Transport;
@@ -75,6 +80,7 @@ class Stream {
 
   close(): void {
     this.hear({ kind: 'close' });
+    this.flush();
     clearTimeout(this.timer);
     this.page?.close();
     this.tabs?.close();
@@ -98,17 +104,26 @@ class Stream {
   }
 
   private take(input: Input): void {
-    const before = this.state;
-    const { state, effects } = step(before, input, this.clock.now(), Math.random);
+    const { state, effects } = step(this.state, input, this.clock.now(), Math.random);
     this.state = state;
-    if (state.cursor !== before.cursor && state.cursor !== null) this.remember(state.cursor);
-    const events: DeliveredEvent[] = [];
-    let via: Via | null = null;
     for (const effect of effects) {
-      if (effect.kind !== 'deliver') this.act(effect);
-      else ({ via } = effect), events.push(...effect.events);
+      if (effect.kind === 'deliver') this.deliver(effect.events, effect.via);
+      else this.act(effect);
     }
-    this.snapshot = snapshotOf(state);
+    this.flushing ??= setTimeout(() => this.flush());
+  }
+
+  private deliver(events: DeliveredEvent[], via: Via): void {
+    if (this.via !== null && this.via !== via) this.flush();
+    this.events.push(...events);
+    this.via = via;
+  }
+
+  /** Tell the listeners, once for all that came in one turn of the event loop: 500 events are one rendering, not 500. */
+  private flush(): void {
+    clearTimeout(this.flushing);
+    const { events, via, state } = this;
+    Object.assign(this, { flushing: undefined, events: [], via: null, snapshot: snapshotOf(state) });
     for (const listener of [...this.listeners]) {
       try {
         listener({ snapshot: this.snapshot, events, via });
@@ -119,6 +134,8 @@ class Stream {
         });
       }
     }
+    // Only now: what was not shown has to come again after a reload.
+    if (state.cursor !== null && state.cursor !== this.stored) this.remember(state.cursor);
   }
 
   private act(effect: Exclude<Effect, { kind: 'deliver' }>): void {
@@ -174,7 +191,9 @@ class Stream {
     this.tabs.setVisible(this.page.visible);
     if (!this.page.online) this.hear({ kind: 'offline' });
     if (!this.page.visible) this.hear({ kind: 'hidden' });
-    this.hear({ kind: 'start', cursor: this.options.since ?? this.remembered() });
+    // An application that loads the feed shows the past, and goes on from its head.
+    const stored = this.options.refetchFeed ? null : this.remembered();
+    this.hear({ kind: 'start', cursor: this.options.since ?? stored });
   }
 
   private wait(): void {
@@ -205,6 +224,7 @@ class Stream {
   }
 
   private remember(cursor: string): void {
+    this.stored = cursor;
     try {
       this.storage?.setItem(this.key, cursor);
     } catch {

@@ -25,9 +25,9 @@ export interface ActivityStreamOptions {
   /** Go on after this cursor, `head` of the feed that is on the screen; wins over the one that was stored. */
   since?: Cursor;
   /**
-   * Load the feed anew, show it, and give its `head`: the stream continues there. Called when there is nothing to go on
-   * from (no `since`, nothing stored), and when the server cannot say what was missed (see `FeedReset`). Without it
-   * only the head is asked for.
+   * Load the feed anew, show it, and give its `head`: the stream continues there. Called to start, unless there is `since`,
+   * and when the server cannot say what was missed (see `FeedReset`). Without it a stored cursor is gone on from, and where
+   * there is none only the head is asked for.
    */
   refetchFeed?: () => Promise<Cursor>;
   /** 1 to 64 of letters, digits, `.`, `_`, `~`, `-`: names this device, so that the server keeps its position too. */
@@ -144,7 +144,7 @@ export interface Change {
 }
 
 export interface ActivityStream {
-  /** Be told of every change. The first subscriber starts the stream. Returns what ends the subscription. */
+  /** Be told of changes, once for all in one turn of the event loop. The first subscriber starts the stream. Returns what ends the subscription. */
   subscribe(listener: (change: Change) => void): () => void;
   /** How things are. The same object until something changes. */
   snapshot(): StreamSnapshot;
