@@ -2,7 +2,8 @@
 import { compareCursors } from './cursor.ts';
 import type { LogEvent } from './gate.ts';
 import type { Cursor, FeedUpdates, TransportAdvice } from './operations.ts';
-import { isAwake, needsPolls, pollInterval, speedOf, type Fault } from './state.ts';
+import type { Fault } from './messages.ts';
+import { isAwake, needsPolls, pollInterval, speedOf } from './state.ts';
 import { openSuccessor } from './streaming.ts';
 import { around, backOff, MOST_REFUSALS } from './timing.ts';
 import type { Turn } from './turn.ts';

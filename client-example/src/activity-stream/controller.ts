@@ -6,7 +6,8 @@ import {
   ensure, health, hearFailure, hearHealth, hearLocated, hearPage, hearRenewed, locate, poll, renew,
 } from './asking.ts';
 import { deadlines, type Deadline } from './deadlines.ts';
-import type { Call, Effect, Input, LeaderStatus, State, TabMessage } from './state.ts';
+import type { Effect, Input, LeaderStatus, TabMessage } from './messages.ts';
+import type { Call, State } from './state.ts';
 import { leaderStatus } from './snapshot.ts';
 import { giveUp, hearBytes, hearEnd, hearFrame, open } from './streaming.ts';
 import { Turn } from './turn.ts';

@@ -1,5 +1,6 @@
 // The state, as an application sees it.
-import { initialState, pollInterval, type LeaderStatus, type State } from './state.ts';
+import type { LeaderStatus } from './messages.ts';
+import { initialState, pollInterval, type State } from './state.ts';
 import { DEFAULT_TIMING } from './timing.ts';
 import type { Status, StreamSnapshot } from './types.ts';
 

@@ -1,7 +1,8 @@
 // What happens on a stream.
 import { laterCursor, compareCursors } from './cursor.ts';
 import type { ServerEvent, StreamNotice } from './operations.ts';
-import { speedOf, type Connection, type Fault } from './state.ts';
+import type { Fault } from './messages.ts';
+import { speedOf, type Connection } from './state.ts';
 import { MOST_FAILURES, reconnectDelay } from './timing.ts';
 import type { Turn } from './turn.ts';
 

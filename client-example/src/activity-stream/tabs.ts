@@ -1,5 +1,5 @@
 // One tab leads and shares what it hears: HTTP/1.1 gives a browser six connections to a host, and each stream takes one.
-import type { TabMessage } from './state.ts';
+import type { TabMessage } from './messages.ts';
 
 export interface Tabs {
   /** Whether at most one tab leads. False without Web Locks (plain HTTP has none): then every tab is its own leader. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import test, { type TestContext } from 'node:test';
-import type { Input } from './state.ts';
+import type { Input } from './messages.ts';
 import { faultOf, Transport } from './transport.ts';
 
 interface Asked {

@@ -4,7 +4,7 @@ import {
   ACKNOWLEDGE, ACTIVITY_ADDED, HEAD, HEALTH, UPDATES,
   type ActivityFilter, type Confirmation, type Cursor, type Operation,
 } from './operations.ts';
-import type { Fault, Input } from './state.ts';
+import type { Fault, Input } from './messages.ts';
 
 /** Events a poll asks for at a time; the server gives 100 at most. */
 const PAGE = 100;

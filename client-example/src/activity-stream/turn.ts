@@ -3,7 +3,8 @@ import { compareCursors, laterCursor } from './cursor.ts';
 import { admit, admitReadState, covers, type Batch, type LogEvent } from './gate.ts';
 import type { Cursor, GapHealed, ReadState, ReadStateChanged, TransportAdvice } from './operations.ts';
 import { leaderStatus } from './snapshot.ts';
-import { speedOf, type Call, type Effect, type State } from './state.ts';
+import type { Effect } from './messages.ts';
+import { speedOf, type Call, type State } from './state.ts';
 import { backOff, retryDelay } from './timing.ts';
 import type { Counters, Mode, SwitchReason, Via } from './types.ts';
 

@@ -1,7 +1,7 @@
 // A server that speaks as ours does, and fails as networks do.
 import { compareCursors } from '../cursor.ts';
 import type { FeedGap, FeedUpdates, ReadState, ServerEvent, StreamNotice, Transport } from '../operations.ts';
-import type { Fault, Input } from '../state.ts';
+import type { Fault, Input } from '../messages.ts';
 import type { Tab, World } from './world.ts';
 
 const REPLAY_CAP = 20;

@@ -1,5 +1,6 @@
 // A browser and a network with a virtual clock, for the tests of the controller.
-import { initialState, isAwake, type Effect, type Input, type State, type TabMessage } from '../state.ts';
+import type { Effect, Input, TabMessage } from '../messages.ts';
+import { initialState, isAwake, type State } from '../state.ts';
 import { step } from '../controller.ts';
 import { nextDeadline } from '../deadlines.ts';
 import { DEFAULT_TIMING } from '../timing.ts';
