@@ -1,5 +1,5 @@
 // A server that speaks as ours does, and fails as networks do.
-import { compareCursors } from '../cursor.ts';
+import { compareCursors, laterCursor } from '../cursor.ts';
 import type { FeedGap, FeedUpdates, ReadState, ServerEvent, StreamNotice, Transport } from '../operations.ts';
 import type { Fault, Input } from '../messages.ts';
 import type { Tab, World } from './world.ts';
@@ -7,6 +7,8 @@ import type { Tab, World } from './world.ts';
 const REPLAY_CAP = 20;
 const PAGE = 10;
 const HEARTBEAT = 10_000;
+/** What a client that confirms has not acknowledged by then comes again. */
+const REDELIVERED_AFTER = 60_000;
 const FAILED: Fault = { kind: 'failed', detail: 'connection lost' };
 
 export interface Entry {
@@ -43,6 +45,7 @@ export class Server {
   advice: Transport = 'SSE';
   readState: ReadState = { unreadCount: 0, version: 1 };
   rejectsCursors = 0;
+  acknowledged = '0-0';
   readonly faults = new Set<FaultName>();
   readonly connections = new Set<Connection>();
   private readonly lost = new Set<string>();
@@ -206,6 +209,13 @@ export class Server {
     this.world.after(this.world.latency(), () => this.world.online && tab.hear(input));
   }
 
+  acknowledge(tab: Tab, through: string): void {
+    this.world.after(this.world.latency(), () => {
+      if (!this.world.online || this.refusalOfQuery(tab)) return;
+      if (compareCursors(through, this.head) <= 0) this.acknowledged = laterCursor(this.acknowledged, through);
+    });
+  }
+
   private refusal(tab: Tab): Fault | null {
     if (this.faults.has('refuse')) return { kind: 'failed', detail: 'connection refused' };
     if (this.faults.has('overloaded')) return { kind: 'failed', detail: 'OVERLOADED', retryAfter: 20_000 };
@@ -289,8 +299,19 @@ export class Server {
   }
 
   private beat(): void {
-    for (const one of this.speaking()) this.frame(one, this.notice('BOOKMARK', one.through));
+    for (const one of this.speaking()) {
+      if (this.world.confirms) this.redeliver(one);
+      this.frame(one, this.notice('BOOKMARK', one.through));
+    }
     this.world.after(HEARTBEAT, () => this.beat());
+  }
+
+  private redeliver(one: Connection): void {
+    const late = (entry: Entry) => entry.publishedAt < this.world.now - REDELIVERED_AFTER && !after(entry, one.through);
+    for (const entry of this.log.filter((other) => after(other, this.acknowledged) && late(other))) {
+      const event = eventOf(entry, entry.cursor);
+      if (entry.matches && event.__typename === 'ActivityAdded') this.frame(one, { ...event, deliveryAttempt: 2 });
+    }
   }
 
   private frame(one: Connection, event: ServerEvent): void {

@@ -117,7 +117,6 @@ export class Tab {
   token = 0;
   frozen = false;
   readonly screen: Screen;
-  readonly acknowledged: string[] = [];
   private aborted = new Set<number>();
   private waiting: Input[] = [];
   private readonly world: World;
@@ -189,8 +188,7 @@ export class Tab {
       case 'renew':
         return server.renew(this, effect.id);
       case 'acknowledge':
-        this.acknowledged.push(effect.through);
-        return;
+        return server.acknowledge(this, effect.through);
       case 'deliver':
         for (const event of effect.events) this.screen.show(event);
         return;
