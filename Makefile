@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 EXPLORER := client-example/dist/explorer/index.html
+CLIENT := client-example/dist/tests/.built
 NODE_MODULES := client-example/node_modules/.installed
 WITH_NODE := PATH="$(BIN):$$PATH"
 NPM_QUIET := --no-audit --no-fund --loglevel=error
@@ -18,7 +19,7 @@ help: ## Show this help
 demo: $(VENV)/.run $(EXPLORER) ## Run everything on embedded PostgreSQL and Valkey (PORT, STATE_DIR, DEMO_ACTIVITY=off, …)
 	@exec $(BIN)/python -m cli demo
 
-test: $(VENV)/.dev $(EXPLORER) ## Run all tests on servers of their own
+test: $(VENV)/.dev $(EXPLORER) $(CLIENT) ## Run all tests on servers of their own
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 rules: $(VENV)/.dev ## Check the rules for Prometheus, dashboards and runbooks (needs promtool: Debian's `prometheus`)
@@ -57,8 +58,11 @@ format: $(VENV)/.dev ## Format the Python code
 
 explorer: $(EXPLORER) ## Build GraphiQL into client-example/dist
 
-explorer-check: $(NODE_MODULES) ## Type-check and test the front end
+client-check: $(NODE_MODULES) ## Type-check and test the front end (RUNS=20000: more histories of faults)
 	cd client-example && $(WITH_NODE) npm run check && $(WITH_NODE) npm test
+
+client-mutants: $(NODE_MODULES) ## Plant bugs in the client, one at a time: its tests have to find each
+	cd client-example && $(WITH_NODE) npm run mutants
 
 lock: $(VENV)/.dev ## Renew the lock files
 	$(BIN)/pip install -q uv
@@ -104,4 +108,7 @@ $(EXPLORER): $(NODE_MODULES) $(wildcard client-example/explorer/*) client-exampl
 	@rm -f client-example/dist.log
 	@touch $@
 
-.PHONY: help demo test rules chaos bench fault-matrix check lint types contracts sdl-check sdl format explorer explorer-check lock clean
+$(CLIENT): $(NODE_MODULES) $(wildcard client-example/src/activity-stream/*.ts client-example/src/activity-stream/*/*.ts)
+	@cd client-example && $(WITH_NODE) npm run --silent compile-tests
+
+.PHONY: help demo test rules chaos bench fault-matrix check lint types contracts sdl-check sdl format explorer client-check client-mutants lock clean
