@@ -1,5 +1,5 @@
 // The documents that are sent, and the types of what they are answered with. operations.test.ts holds both against the
-// server's schema. Every stream should send this very text: equal operations are executed once for all of them.
+// server's schema, so that no generator is needed to copy or to change them. Every stream should send this very text: equal operations are executed once for all of them.
 
 /** A place in the log, `<milliseconds>-<sequence>`: compare two of them with `compareCursors`, store them as they are. */
 export type Cursor = string;
@@ -201,7 +201,7 @@ export const HEAD: Operation<{ feed: { head: Cursor } }, Record<string, never>> 
 
 /** For `confirm: CLIENT`: everything up to a cursor has arrived. */
 export const ACKNOWLEDGE: Operation<
-  { acknowledge: { __typename: string; message?: string } },
+  { acknowledge: { __typename: 'Acknowledged' } | { __typename: 'AcknowledgeRefused'; message: string } },
   { through: Cursor; subscriber: string }
 > = {
   query: /* GraphQL */ `
