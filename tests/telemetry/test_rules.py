@@ -8,9 +8,12 @@ from itertools import pairwise
 
 import pytest
 
+from telemetry.delivery import DeliveryStats
+from telemetry.health import Facts, Pel, conditions
 from tests.support.promql import (
     OF_PROMETHEUS,
     PROMETHEUS,
+    RUNBOOKS,
     dashboards,
     defined,
     names,
@@ -26,6 +29,24 @@ OF_THE_SEED = {
     "HighSSEDeliveryLatency": 1,
     "LowSSEDeliverySuccessRate": 1,
 }
+
+NO_METRICS = {
+    "pending_total",
+    "error_type",
+    "log_head",
+    "max_connections",
+    "created_at",
+    "read_marks",
+    "recent_activities",
+}
+"""What else of this shape the runbooks name."""
+SECTIONS = [
+    "What it means for users",
+    "How to see it",
+    "What to do",
+    "How to know that it is over",
+    "Walked through",
+]
 
 
 @pytest.fixture
@@ -113,3 +134,34 @@ def test_dashboards_show_the_limits_that_wake_somebody() -> None:
     }
 
     assert {500, 10_000, 3_600, 100, 0.001, 14.4, 5, 300, 120} <= limits
+
+
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
+    """The page that the annotation names, listed in the order in which to look at them."""
+    alerts = {rule.name for rule in rules("alerts.yml")}
+    text = (PROMETHEUS / "alerts.yml").read_text(encoding="utf-8")
+    listed = re.findall(r"^\d+\. \[(\w+)\]", (RUNBOOKS / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert {path.stem for path in RUNBOOKS.glob("*.md")} - {"README"} == alerts
+    assert set(re.findall(r"runbook: docs/runbooks/(\w+)\.md", text)) == alerts
+    assert len(listed) == len(alerts)
+    assert set(listed) == alerts
+
+
+def test_every_runbook_says_what_somebody_needs_at_night() -> None:
+    """The same sections everywhere; its links, its tests and the metrics that it names are there."""
+    facts = Facts(redis=True, tail=True, pel=Pel(), delivery=DeliveryStats())
+    known = {*defined(), *defined().values(), *of_the_process(), *NO_METRICS}
+    known |= {rule.name for rule in rules("recording.yml")} | {condition.name for condition in conditions(facts)}
+    for path in RUNBOOKS.glob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        assert all((RUNBOOKS / link).is_file() for link in re.findall(r"\]\((\w+\.md)\)", text)), path.name
+        if path.stem == "README":
+            continue
+        assert re.findall(r"^## (.*)$", text, re.MULTILINE) == SECTIONS, path.name
+        named = re.findall(r"`([a-z]+(?:_[a-z0-9]+)+)(?:\{[^`]*\})?`", text)
+        assert set(named) - known == set(), path.name
+        walked = re.findall(r"-m pytest (\S+) -k (\w+)\n", text)
+        assert walked or "Not yet on a real server" in text, path.name
+        for file, chosen in walked:
+            assert re.search(rf"^async def test_\w*{chosen}", (RUNBOOKS.parents[1] / file).read_text(), re.MULTILINE)

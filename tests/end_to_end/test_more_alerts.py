@@ -1,0 +1,113 @@
+"""The other failures that wake somebody, each provoked on a real server: what the runbooks were walked through with."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from httpx_sse import aconnect_sse
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from telemetry.tasks import end
+from tests.end_to_end.test_alerts import address, server, watching
+from tests.support.parliament import insert_activities
+from tests.support.prometheus import Prometheus, prometheus
+from tests.support.server import REPOSITORY, Client, ServerProcess
+from tests.support.waiting import wait_until
+
+__all__ = ["server", "watching"]  # fixtures
+CONFIRMING = "subscription ($device: ID) { activityAdded(subscriber: $device, confirm: CLIENT) { __typename cursor } }"
+ACKNOWLEDGE = (
+    "mutation ($through: Cursor!, $device: ID!) { acknowledge(through: $through, subscriber: $device) { __typename } }"
+)
+BIG = "x" * 20_000
+
+
+@asynccontextmanager
+async def device(server: ServerProcess, name: str, seen: list[str]) -> AsyncIterator[None]:
+    """A device that confirms by itself, and does not; the cursors of activities it has got are in `seen`."""
+    ready = asyncio.Event()
+
+    async def read(client: Client) -> None:
+        body = {"query": CONFIRMING, "variables": {"device": name}}
+        async with aconnect_sse(client._http, "POST", "/graphql", json=body) as source:
+            async for sent in source.aiter_sse():
+                if sent.event != "next" or not sent.data:
+                    continue
+                ready.set()
+                event: dict[str, Any] = sent.json()["data"]["activityAdded"]
+                if event["__typename"] == "ActivityAdded":
+                    seen.append(event["cursor"])
+
+    async with Client(server.url) as client:
+        reading = asyncio.create_task(read(client))
+        try:
+            await wait_until(ready.is_set, description="the device is connected")
+            yield
+        finally:
+            await end([reading])
+
+
+async def test_redis_that_is_nearly_full_and_then_full_fires(
+    server: ServerProcess, database: AsyncEngine, redis: Redis, watching: Prometheus
+) -> None:
+    """Near its limit: a ticket. At the limit writes are refused; the stream is behind the log until there is room."""
+    alerts = ("RedisMemoryNearLimit", "StreamBehindLog")
+
+    async def publish() -> None:
+        while True:
+            await insert_activities(database, 1)
+            await asyncio.sleep(0.7)  # a parliament at work: what is behind shows when something happens
+
+    used = (await redis.info("memory"))["used_memory"]
+    publishing = asyncio.create_task(publish())
+    try:
+        await redis.config_set("maxmemory", int(used * 1.05))
+        await watching.fires("RedisMemoryNearLimit")
+        await redis.config_set("maxmemory", used // 2)
+        await watching.fires("StreamBehindLog")
+    finally:
+        await redis.config_set("maxmemory", 0)
+        await end([publishing])
+    await watching.resolves(*alerts)
+
+
+async def test_log_without_leader_and_view_that_is_locked_fire(
+    start_server: Callable[..., ServerProcess], database_url: str, tmp_path: Path
+) -> None:
+    """Somebody else has the sequencer's lock; somebody changes the view and does not commit."""
+    holder = await asyncpg.connect(database_url)
+    try:
+        await holder.execute("SELECT pg_advisory_lock($1)", zlib.crc32(b"divisionbell:sequencer"))
+        server = await start_server(VIEW_REFRESH="2").start()
+        async with prometheus(tmp_path / "prometheus", targets=[address(server)]) as watching:
+            await watching.fires("SequencerWithoutLeader")
+            await holder.execute("SELECT pg_advisory_unlock_all()")
+            await watching.resolves("SequencerWithoutLeader")
+
+            await holder.execute("BEGIN; ALTER MATERIALIZED VIEW recent_activities SET (autovacuum_enabled = true)")
+            await watching.fires("FeedViewStale")
+            await holder.execute("ROLLBACK")
+            await watching.resolves("FeedViewStale")
+    finally:
+        await holder.close()
+
+
+async def test_entries_that_nobody_can_account_for_and_a_server_that_is_gone_fire(
+    start_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
+    """A bug is put into the books of a server; it is killed, and a good one takes its address."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "from telemetry.flow import Flow\nFlow.unaccounted = property(lambda _: 2)\n", encoding="utf-8"
+    )
+    broken = await start_server(PYTHONPATH=f"{tmp_path}:{REPOSITORY}", VIEW_REFRESH="2").start()
+    async with prometheus(tmp_path / "prometheus", targets=[address(broken)]) as watching:
+        await watching.fires("UnaccountedEntries")
+        await broken.kill()
+        await watching.fires("ServerDown")
+        await start_server(PORT=address(broken).split(":")[1], VIEW_REFRESH="2").start()
+        await watching.resolves("ServerDown", "UnaccountedEntries")
