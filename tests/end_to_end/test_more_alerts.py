@@ -1,6 +1,7 @@
 """The other failures that wake somebody, each provoked on a real server: what the runbooks were walked through with."""
 
 import asyncio
+import contextlib
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -111,3 +112,43 @@ async def test_entries_that_nobody_can_account_for_and_a_server_that_is_gone_fir
         await watching.fires("ServerDown")
         await start_server(PORT=address(broken).split(":")[1], VIEW_REFRESH="2").start()
         await watching.resolves("ServerDown", "UnaccountedEntries")
+
+
+async def test_devices_that_never_confirm_fill_the_pel_until_they_do(
+    server: ServerProcess, database: AsyncEngine, watching: Prometheus
+) -> None:
+    """1,200 entries count as pending after a minute: many, grown fast, and older than (hurried) an hour."""
+    alerts = ("HighPELCount", "RapidPELGrowth", "StalePELMessages")
+    seen: dict[str, list[str]] = {"phone": [], "tablet": []}  # a device is handed 1,000 at most
+    async with device(server, "phone", seen["phone"]), device(server, "tablet", seen["tablet"]):
+        await insert_activities(database, 600)
+        await watching.fires(*alerts, within=120)
+
+        async with Client(server.url) as client:
+            for name, cursors in seen.items():
+                newest = max(cursors, key=lambda cursor: tuple(map(int, cursor.split("-"))))
+                answer = await client.ask(ACKNOWLEDGE, through=newest, device=name)
+                assert answer["acknowledge"]["__typename"] == "Acknowledged"
+        await watching.resolves(*alerts)
+
+
+async def test_too_many_dead_letters_halt_dead_lettering(
+    start_server: Callable[..., ServerProcess], database: AsyncEngine, tmp_path: Path
+) -> None:
+    """Fourteen devices fail at the same activity: ten letters are free, the next reaches the limit."""
+    server = await start_server(MAX_DELIVERY_ATTEMPTS="1", VIEW_REFRESH="2").start()
+    names = [f"device{number}" for number in range(14)]
+    async with prometheus(tmp_path / "prometheus", targets=[address(server)]) as watching:
+        got: list[str] = []
+        async with contextlib.AsyncExitStack() as stack:
+            for name in names:
+                await stack.enter_async_context(device(server, name, got))
+            await insert_activities(database, 1, title="unbearable")
+            await wait_until(lambda: len(got) == len(names), description="all have it")
+            judged = asyncio.get_running_loop().time() + 5.5  # an attempt lived for five seconds and confirmed nothing
+            await wait_until(lambda: asyncio.get_running_loop().time() > judged, description="five seconds", every=0.1)
+        async with contextlib.AsyncExitStack() as stack:
+            for name in names:
+                await stack.enter_async_context(device(server, name, got))
+            await watching.fires("DeadLetterLimitReached")
+        await watching.fires("DeadLettersWaiting")
