@@ -75,7 +75,6 @@ function heal(world: World): void {
   for (const tab of world.tabs) {
     tab.setFrozen(false);
     tab.setHidden(false);
-    if (tab.state.signedOut) tab.send({ kind: 'tryNow' });
   }
 }
 
@@ -88,6 +87,9 @@ function play(seed: number, confirms: boolean, history: Named[]): World {
   for (const { deed } of history) deed(world);
   heal(world);
   world.server.redrive();
+  world.run(30 * SECOND);
+  // A token that was bad may be refused once more after that, and only a user comes back from being signed out.
+  for (const tab of world.tabs) if (tab.state.signedOut) tab.send({ kind: 'tryNow' });
   world.run(BACK_WITHIN);
   // Everything that can be known is known by now.
   for (let i = 0; i < 5; i++) world.after(i * SECOND, () => world.server.publish());
