@@ -282,6 +282,18 @@ test('read marks of other devices are told once; when some were missed, the feed
   assert.equal(tab.state.readState?.version, 3, 'our own mark is no news');
 });
 
+test('an answer to a question that was given up does not count', () => {
+  const { world, tab } = live();
+  world.server.faults.add('updatesHang');
+  world.server.setAdvice('DEGRADED');
+  while (tab.state.poll === null) world.run(100);
+  const { poll, cursor, advice } = tab.state;
+  const beyond = '1999999999999-0';
+  const page = { cursor: beyond, head: beyond, hasMore: false, events: [], readState: { unreadCount: 0, version: 9 }, transport: advice! };
+  tab.send({ kind: 'polled', id: poll.id - 1, page });
+  assert.deepEqual([tab.state.poll, tab.state.cursor], [poll, cursor]);
+});
+
 for (const fault of ['refuse', 'hang', 'acceptThenClose', 'stall', 'lag'] satisfies FaultName[]) {
   test(`half an hour of '${fault}' is no reason for an old screen, nor for flapping`, () => {
     const { world, tab } = live(7);
