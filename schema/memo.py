@@ -139,7 +139,10 @@ class Memo:
         counter = self._miss if kept is None else self._hit
         if counter is not None:
             counter.inc()
-        return None if kept is None else self._filled(key, kept, own)
+        if kept is None:
+            return None
+        self._values.move_to_end(key)
+        return _filled(kept, own)
 
     def get_all(self, keys: Sequence[Hashable], owns: Sequence[object]) -> list[dict[str, Any]] | None:
         """As `get` for many; None unless all are here."""
@@ -148,14 +151,10 @@ class Memo:
             return None
         if self._hit is not None:
             self._hit.inc(len(keys))
-        return [self._filled(key, one, own) for key, one, own in zip(keys, kept, owns, strict=True) if one]
-
-    def _filled(self, key: Hashable, kept: tuple[Selection, dict[str, Any]], own: object) -> dict[str, Any]:
-        self._values.move_to_end(key)
-        selection, value = kept
-        if not selection.holes:
-            return value
-        return value | {name: getattr(own, field) for name, field in selection.holes.items()}
+        found = [one for one in kept if one is not None]
+        for key in keys:
+            self._values.move_to_end(key)
+        return [_filled(one, own) for one, own in zip(found, owns, strict=True)]
 
     def put(self, key: Hashable, selection: Selection, value: dict[str, Any]) -> None:
         """Keep a value whose key has the ids of the selection's nodes, without what differs between viewers."""
@@ -163,6 +162,13 @@ class Memo:
         self._values[key] = (selection, value | dict.fromkeys(holes) if holes else value)
         if len(self._values) > self._most_values:
             self._values.popitem(last=False)
+
+
+def _filled(kept: tuple[Selection, dict[str, Any]], own: object) -> dict[str, Any]:
+    selection, value = kept
+    if not selection.holes:
+        return value
+    return value | {name: getattr(own, field) for name, field in selection.holes.items()}
 
 
 def _below(node: FieldNode, fragments: Mapping[str, Any], *, deep: bool) -> Iterator[Node]:

@@ -2,6 +2,7 @@
 
 import base64
 from datetime import datetime
+from operator import attrgetter
 from typing import Self
 
 import strawberry
@@ -52,7 +53,7 @@ class Bill:
         return cls(id=strawberry.ID(str(bill.id)), number=bill.number, title=bill.title, version=bill.version)
 
 
-@memoised(lambda activity: activity.version)
+@memoised(attrgetter("version"))
 @open_to(*ANYBODY)
 @strawberry.type(description="One thing an MP or a bill did. Never changes. Says nothing about who looks at it.")
 class Activity:
@@ -125,7 +126,7 @@ def to_id(text: str, *, of: str) -> int:
 
 
 @open_to(Scope.READ)
-@memoised(lambda edge: edge.key, varying=["id"])
+@memoised(attrgetter("key"), varying=["id"])
 @strawberry.type(description="An activity in the viewer's feed.")
 class FeedEdge:
     id: strawberry.ID = strawberry.field(description="Of viewer and activity: lets a cache update isRead by itself.")
