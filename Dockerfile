@@ -1,5 +1,5 @@
-# The explorer is built with Node, the server runs on Python alone, as a user without rights.
-FROM node:24-slim AS explorer
+# The pages are built with Node, the server runs on Python alone, as a user without rights.
+FROM node:24-slim AS pages
 WORKDIR /build
 COPY client-example/package.json client-example/package-lock.json client-example/.npmrc ./
 RUN npm ci --no-audit --no-fund
@@ -20,7 +20,8 @@ COPY resolvers/ resolvers/
 COPY streams/ streams/
 COPY cache/ cache/
 COPY telemetry/ telemetry/
-COPY --from=explorer /build/dist/explorer client-example/dist/explorer
+COPY --from=pages /build/dist/page client-example/dist/page
+COPY --from=pages /build/dist/explorer client-example/dist/explorer
 COPY client-example/src/ops/ client-example/src/ops/
 USER nobody
 EXPOSE 8000

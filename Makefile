@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
-EXPLORER := client-example/dist/explorer/index.html
+PAGES := client-example/dist/.built
 CLIENT := client-example/dist/tests/.built
 NODE_MODULES := client-example/node_modules/.installed
 WITH_NODE := PATH="$(BIN):$$PATH"
@@ -16,10 +16,10 @@ TEST_PROCESSES ?= 2
 help: ## Show this help
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 12
 
-demo: $(VENV)/.run $(EXPLORER) ## Run everything on embedded PostgreSQL and Valkey (PORT, STATE_DIR, DEMO_ACTIVITY=off, …)
+demo: $(VENV)/.run $(PAGES) ## Run everything on embedded PostgreSQL and Valkey (PORT, STATE_DIR, DEMO_ACTIVITY=off, …)
 	@exec $(BIN)/python -m cli demo
 
-test: $(VENV)/.dev $(EXPLORER) $(CLIENT) ## Run all tests on servers of their own
+test: $(VENV)/.dev $(PAGES) $(CLIENT) ## Run all tests on servers of their own
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 rules: $(VENV)/.dev ## Check the rules for Prometheus, dashboards and runbooks (needs promtool: Debian's `prometheus`)
@@ -56,7 +56,7 @@ format: $(VENV)/.dev ## Format the Python code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-explorer: $(EXPLORER) ## Build GraphiQL into client-example/dist
+pages: $(PAGES) ## Build the feed's page and GraphiQL into client-example/dist
 
 client-check: $(NODE_MODULES) ## Type-check and test the front end (RUNS=20000: more histories of faults)
 	cd client-example && $(WITH_NODE) npm run check && $(WITH_NODE) npm test
@@ -95,15 +95,15 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.run | $(VENV)/bin/python
 
 # Node from a wheel, where the machine has none that is new enough, or one whose npm cannot install.
 $(NODE_MODULES): client-example/package-lock.json | $(VENV)/bin/python
-	@echo "installing what the explorer needs"
+	@echo "installing what the pages need"
 	@{ $(NODE_IS_NEW_ENOUGH) && cd client-example && npm ci $(NPM_QUIET); } \
 	  || { echo "getting Node from a wheel" \
 	       && $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-node.lock \
 	       && cd client-example && $(WITH_NODE) npm ci $(NPM_QUIET); }
 	@touch $@
 
-$(EXPLORER): $(NODE_MODULES) $(wildcard client-example/explorer/*) client-example/package.json client-example/tsconfig.json
-	@echo "building the explorer"
+$(PAGES): $(NODE_MODULES) $(shell find client-example/src client-example/explorer -type f) $(wildcard client-example/*.html client-example/*.json client-example/*.ts)
+	@echo "building the pages"
 	@cd client-example && $(WITH_NODE) npm run --silent build > dist.log 2>&1 || { cat dist.log; exit 1; }
 	@rm -f client-example/dist.log
 	@touch $@
@@ -111,4 +111,4 @@ $(EXPLORER): $(NODE_MODULES) $(wildcard client-example/explorer/*) client-exampl
 $(CLIENT): $(NODE_MODULES) $(wildcard client-example/src/activity-stream/*.ts client-example/src/activity-stream/*/*.ts)
 	@cd client-example && $(WITH_NODE) npm run --silent compile-tests
 
-.PHONY: help demo test rules chaos bench fault-matrix check lint types contracts sdl-check sdl format explorer client-check client-mutants lock clean
+.PHONY: help demo test rules chaos bench fault-matrix check lint types contracts sdl-check sdl format pages client-check client-mutants lock clean

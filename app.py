@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -52,11 +52,13 @@ from resolvers.refresher import Refresher
 from resolvers.stream import StreamParts
 from resolvers.updates import Updates
 from schema.admission import Admission
+from schema.chaos import Chaos, Means
 from schema.console import Console
 from schema.context import Context, Services
+from schema.demo import chaos_routes, from_this_machine
 from schema.events import closing_notice, everybodys, to_object
 from schema.http_metrics import HttpMetrics
-from schema.pages import Explorer, Identity
+from schema.pages import Explorer, FeedPage, Identities
 from schema.probes import Readiness, probes
 from schema.refusals import HttpRefusal
 from schema.root import build_schema
@@ -97,11 +99,13 @@ from telemetry.tracing import OFF, Tracing, current, from_environment, valid
 log = logging.getLogger("divisionbell.app")
 
 HERE = Path(__file__).parent
-EXPLORER = HERE / "client-example" / "dist" / "explorer"
+BUILT = HERE / "client-example" / "dist"
 CONSOLE = HERE / "client-example" / "src" / "ops"
 GRAPHQL = "/graphql"
 START_WITHIN = timedelta(seconds=30)
 LAST_SPANS_WITHIN = timedelta(seconds=2)
+DEMO_SPEED = 6
+"""How much faster than elsewhere the demo's page gives up and tries again: nobody watches a demo for three minutes."""
 
 Work = Callable[[], Awaitable[None]]
 
@@ -329,12 +333,14 @@ def _limits(settings: Settings) -> Limits:
 def build(
     settings: Settings,
     *,
-    identities: Sequence[Identity] = (),
+    identities: Identities = tuple,
     beside: Work | None = None,
     place: Place | None = None,
+    means: Means | None = None,
 ) -> Server:
     """Compose the server. `beside` is one more background task, such as the demo's activity; `place` a worker's.
 
+    `means`: what faults are made with, on a server that lets its visitors order them.
     Raises NotReady for settings that are missing or cannot be.
     """
     if not (settings.database_url and settings.redis_url and settings.auth_secret):
@@ -358,6 +364,13 @@ def build(
     streams = OpenStreams(heartbeat=settings.heartbeat)
     readiness = Readiness(health=floor.health, draining=streams.draining)
     more = {} if beside is None else {"beside": beside}
+    chaos = (
+        None
+        if means is None
+        else Chaos(means, expire=partial(floor.services.live.close_streams_of, reason=Closed.EXPIRED))
+    )
+    if chaos is not None:
+        more |= {"chaos": chaos.run}
     shown = metrics.registry
     if place is not None:
         shared = SharedMetrics(metrics.registry, directory=place.metrics, name=str(place.number))
@@ -370,7 +383,8 @@ def build(
             yield
         await _close(tracing)
 
-    explorer = Explorer(EXPLORER, identities)
+    explorer = Explorer(BUILT / "explorer", identities)
+    front = FeedPage(BUILT / "page", identities, partial(_demo, chaos))
     console = Console(CONSOLE, config=explorer.config)
     admission = Admission(
         connections=floor.connections,
@@ -380,11 +394,19 @@ def build(
         per_second=settings.max_connects_per_second,
     )
     view = _view(
-        floor, tokens=tokens, streams=streams, explorer=explorer, admission=admission, metrics=metrics, tracing=tracing
+        floor,
+        authenticate=partial(_authenticate, Verified(tokens.read), chaos=chaos),
+        streams=streams,
+        explorer=explorer,
+        admission=admission,
+        metrics=metrics,
+        tracing=tracing,
+        chaos=chaos,
     )
-    pages = Starlette(
-        routes=[*explorer.routes(), *console.routes(), *probes(readiness=readiness, registry=shown)], lifespan=lifespan
-    )
+    routes = [*front.routes(), *explorer.routes(), *console.routes(), *probes(readiness=readiness, registry=shown)]
+    if chaos is not None:
+        routes += chaos_routes(chaos, authenticate=partial(_authenticate, Verified(tokens.read)))
+    pages = Starlette(routes=routes, lifespan=lifespan)
     app = HttpMetrics(FrontDoor(view, pages), metrics=metrics)
 
     async def drain() -> None:
@@ -405,13 +427,14 @@ def build(
 def serve(
     settings: Settings,
     *,
-    identities: Sequence[Identity] = (),
+    identities: Identities = tuple,
     beside: Work | None = None,
     place: Place | None = None,
+    means: Means | None = None,
     started: Callable[[str], None],
 ) -> int:
     """Compose and serve until the end; return the exit status. Raises NotReady, or OSError if it cannot listen."""
-    server = build(settings, identities=identities, beside=beside, place=place)
+    server = build(settings, identities=identities, beside=beside, place=place, means=means)
     status = run_server(
         server.app,
         host=settings.host,
@@ -426,7 +449,7 @@ def serve(
 
 
 def work(
-    place: Place, ready: Callable[[], None], *, settings: Settings, identities: Sequence[Identity], beside: Work | None
+    place: Place, ready: Callable[[], None], *, settings: Settings, identities: Identities, beside: Work | None
 ) -> int:
     """Serve as one of several processes; only the first has what is `beside`. Returns the exit status."""
     logs.configure(level=settings.log_level, worker=place.number)
@@ -438,28 +461,45 @@ def work(
         return STARTUP_FAILURE
 
 
+async def _authenticate(verified: Verified, request: Request, *, chaos: Chaos | None = None) -> Viewer:
+    authorization = request.headers.get("authorization")
+    try:
+        if chaos is not None:
+            chaos.check_token(authorization)
+        viewer = verified(authorization)
+    except Unauthenticated as error:
+        raise HttpRefusal(401, error.code, str(error)) from error
+    if not viewer.scopes:
+        raise HttpRefusal(403, Forbidden.code, "Your token carries none of the scopes read, publish and ops.")
+    return viewer
+
+
+def _demo(chaos: Chaos | None, request: Request) -> Mapping[str, Any]:
+    """What the feed's page may know: faults are for visitors at this machine only."""
+    if chaos is None or not from_this_machine(request):
+        return {}
+    return {"speed": DEMO_SPEED, "faults": [fault.value for fault in chaos.available()]}
+
+
 def _view(
     floor: Floor,
     *,
-    tokens: Tokens,
+    authenticate: Callable[[Request], Awaitable[Viewer]],
     streams: OpenStreams,
     explorer: Explorer,
     admission: Admission,
     metrics: Metrics,
     tracing: Tracing,
+    chaos: Chaos | None,
 ) -> GraphQLView[Viewer, Context]:
-    verified = Verified(tokens.read)
-
-    async def authenticate(request: Request) -> Viewer:
-        try:
-            viewer = verified(request.headers.get("authorization"))
-        except Unauthenticated as error:
-            raise HttpRefusal(401, error.code, str(error)) from error
-        if not viewer.scopes:
-            raise HttpRefusal(403, Forbidden.code, "Your token carries none of the scopes read, publish and ops.")
-        return viewer
+    async def admit(viewer: Viewer) -> Callable[[], None]:
+        if chaos is not None:
+            chaos.check_stream(viewer)
+        return await admission.admit(viewer)
 
     async def make_context(request: Request, viewer: Viewer) -> Context:
+        if chaos is not None:
+            chaos.watch(request.scope, viewer)
         return Context(
             viewer=viewer,
             services=floor.services,
@@ -475,7 +515,7 @@ def _view(
         authenticate=authenticate,
         make_context=make_context,
         explorer=explorer.page,
-        admit=admission.admit,
+        admit=admit,
         streams=streams,
         closing=closing,
         share=everybodys,

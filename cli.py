@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -34,7 +35,9 @@ from resolvers.importing import hansard, jsonl
 from resolvers.importing.bringing import bring_in
 from resolvers.importing.fetching import fetch
 from resolvers.importing.records import ActivityRecord, ImportProblem, ImportRefused
-from schema.pages import Identity
+from schema.chaos import Means
+from schema.demo import is_loopback
+from schema.pages import Identities, Identity
 from schema.workers import run_workers
 from settings import Settings
 from streams.entries import Entry
@@ -53,6 +56,8 @@ dead_letters = typer.Typer(help="Activities that could not be delivered.", no_ar
 commands.add_typer(dead_letters, name="dead-letters")
 console = Console(stderr=True, highlight=False)
 T = TypeVar("T")
+DEMO_RHYTHM = {"heartbeat": timedelta(seconds=2.5), "bookmark_every": timedelta(seconds=5)}
+"""Unless set otherwise: the demo's page calls a stream stalled that says nothing for 5 s."""
 
 Source = Annotated[
     str, typer.Argument(metavar="FILE_OR_URL", help="A file, an http(s) address, or - for standard input.")
@@ -121,20 +126,21 @@ def serve(
     given = {"host": host, "port": port, "workers": workers}
     settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
     logs.configure(level=settings.log_level)
-    raise typer.Exit(_serve(settings, identities=(), started=lambda url: console.print(f"serving on {url}")))
+    raise typer.Exit(_serve(settings, started=lambda url: console.print(f"serving on {url}")))
 
 
 def _serve(
     settings: Settings,
     *,
-    identities: Sequence[Identity],
     started: Callable[[str], None],
+    identities: Identities = tuple,
     beside: composition.Work | None = None,
+    means: Means | None = None,
 ) -> int:
     try:
         asyncio.run(composition.check(settings))
         if settings.workers == 1:
-            return composition.serve(settings, identities=identities, beside=beside, started=started)
+            return composition.serve(settings, identities=identities, beside=beside, means=means, started=started)
         return run_workers(
             partial(composition.work, settings=settings, identities=identities, beside=beside),
             count=settings.workers,
@@ -339,14 +345,16 @@ def demo() -> None:
                     "database_url": servers.database_url,
                     "redis_url": servers.redis_url,
                     "auth_secret": SecretStr(secret),
+                    **{name: span for name, span in DEMO_RHYTHM.items() if name not in given.model_fields_set},
                 }
             )
             run(_prepare(settings))
             status = _serve(
                 settings,
-                identities=_identities(secret),
+                identities=partial(_identities, secret),
                 started=lambda url: _welcome(url, settings),
                 beside=None if settings.demo_activity == "off" else partial(_keep_lively, settings),
+                means=_means(settings, servers),
             )
             _say("stopping the servers")
     except (StateInUse, ServerMissing, StartFailed) as error:
@@ -378,6 +386,20 @@ async def _keep_lively(settings: Settings) -> None:
         await life.go_on(engine)
 
 
+def _means(settings: Settings, servers: EmbeddedServers) -> Means | None:
+    """What faults are made with; None where others than this machine's users could order them, or one process of many
+    would be the only one to know of them.
+    """
+    if settings.workers > 1 or not is_loopback(settings.host):
+        return None
+
+    async def flood(count: int) -> None:
+        async with database(settings) as engine:
+            await life.flood(engine, count)
+
+    return Means(redis=servers if servers.own_redis else None, flood=flood)
+
+
 def _identities(secret: str) -> list[Identity]:
     people = [
         ("alice", "Alice", "reads the feed", [Scope.READ]),
@@ -386,8 +408,10 @@ def _identities(secret: str) -> list[Identity]:
         ("operator", "Operator", "reads, publishes and operates", list(Scope)),
     ]
     tokens = Tokens(secret=secret)
+    # No two tokens are alike: who is given a new one has a new one.
+    lasts = timedelta(days=30, seconds=random.randrange(86_400))  # noqa: S311 - not secrecy
     return [
-        Identity(name, about, tokens.issue(user=user, scopes=frozenset(scopes), lasts=timedelta(days=30)))
+        Identity(name, about, tokens.issue(user=user, scopes=frozenset(scopes), lasts=lasts))
         for user, name, about, scopes in people
     ]
 
@@ -395,6 +419,7 @@ def _identities(secret: str) -> list[Identity]:
 WELCOME = """
 [bold]Division Bell is ringing.[/]  Stop it with Ctrl-C.
 
+  the feed       {url}/
   API explorer   {url}/graphql
   dead letters   {url}/ops/
   health         {url}/health/sse

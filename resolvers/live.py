@@ -158,6 +158,11 @@ class LiveFeed:
         for stream in self._of_user.get(user, ()):
             stream.tell_read(change)
 
+    def close_streams_of(self, user: str, reason: Closed) -> None:
+        """End all streams that the user has here, with a notice."""
+        for stream in tuple(self._of_user.get(user, ())):
+            stream.close(reason)
+
     def open_streams(self, user: str | None = None) -> int:
         """How many streams this process has open; with `user`, how many of theirs."""
         return len(self._open) if user is None else len(self._of_user.get(user, ()))

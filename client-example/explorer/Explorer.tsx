@@ -1,10 +1,10 @@
 import { GraphiQL } from 'graphiql';
 import { useEffect, useMemo, useState } from 'react';
 import { createFetcher } from './fetcher.ts';
-import { IdentityPicker, TokenForm } from './IdentityPicker.tsx';
-import { loadChoice, saveChoice, tokenOf, type Choice, type Config } from './identities.ts';
+import { IdentityPicker, TokenForm } from '../src/identity/IdentityPicker.tsx';
+import { loadChoice, saveChoice, tokenOf, type Choice, type Config } from '../src/identity/identities.ts';
 import { EXAMPLE_TABS } from './tabs.ts';
-import bell from './bell.svg';
+import bell from '../src/bell.svg';
 
 export function Explorer({ endpoint, identities }: Config) {
   const [choice, setChoice] = useState(() => loadChoice(sessionStorage, identities));

@@ -6,7 +6,7 @@ import 'graphiql/graphiql.css';
 import './explorer.css';
 import { createRoot } from 'react-dom/client';
 import { Explorer } from './Explorer.tsx';
-import { parseConfig, type Config } from './identities.ts';
+import { parseConfig, type Config } from '../src/identity/identities.ts';
 
 async function loadConfig(): Promise<Config> {
   // Beside the folder that this very script was loaded from, so the page may live at any address.

@@ -1,6 +1,7 @@
 """The demo's parliament in the database: a past to begin with, and a present that goes on."""
 
 import asyncio
+import itertools
 import logging
 import secrets
 from collections.abc import Callable
@@ -44,6 +45,14 @@ async def go_on(engine: AsyncEngine) -> None:
                 await publish_record(engine, record)
         except Unavailable as error:
             log.warning("nothing happened in the made-up parliament", extra={"error": str(error)})
+
+
+async def flood(engine: AsyncEngine, count: int) -> None:
+    """Publish `count` activities in one transaction: they reach every stream at once."""
+    instants = (datetime.now(UTC) + timedelta(microseconds=number) for number in itertools.count())  # no two alike
+    records = itertools.islice(parliament.future(SEED, lambda: next(instants)), count)
+    async with translated("publishing a flood"):
+        await import_records(engine, list(records))
 
 
 def kept_secret(state_dir: Path) -> str:

@@ -113,15 +113,19 @@ class Child:
 
     def stop(self, *, within: timedelta = STOP_WITHIN) -> int:
         """Stop it gently, after `within` by force; return its exit code (0 for a gentle end)."""
+        code = self.halt(within=within)
+        self._remove_sockets()
+        return code
+
+    def halt(self, *, within: timedelta = STOP_WITHIN) -> int:
+        """`stop` that leaves the sockets' private directory, so that its successor has the same URL."""
         if self.alive:
             self._process.send_signal(self._stop_signal)
             try:
                 self._process.wait(within.total_seconds())
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        code = self._process.wait()
-        self._remove_sockets()
-        return code
+        return self._process.wait()
 
     def kill(self) -> None:
         """End it at once, as a crash does."""

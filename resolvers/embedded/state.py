@@ -1,5 +1,6 @@
 """The demo's state directory: one demo at a time, and where its second terminal finds the servers."""
 
+import asyncio
 import contextlib
 import fcntl
 import json
@@ -12,7 +13,7 @@ from typing import Self
 
 from resolvers.embedded.binaries import find_postgres
 from resolvers.embedded.postgres import database_url, start_postgres
-from resolvers.embedded.processes import StartFailed
+from resolvers.embedded.processes import Child, StartFailed
 from resolvers.embedded.valkey import start_valkey
 
 SERVERS_FILE = "servers.json"
@@ -38,6 +39,7 @@ class EmbeddedServers:
         self._state_dir = state_dir.absolute()
         self._report = report
         self._stack = ExitStack()
+        self._redis: Child | None = None
         self.database_url = given_database_url or ""
         self.redis_url = given_redis_url or ""
 
@@ -53,7 +55,9 @@ class EmbeddedServers:
                 self.database_url = database_url(postgres.sockets, DATABASE)
             if not self.redis_url:
                 self._report("starting Valkey")
-                self.redis_url = stack.enter_context(start_valkey(self._state_dir, durable=True)).url
+                self._redis = start_valkey(self._state_dir, durable=True)
+                stack.callback(self._end_redis)
+                self.redis_url = self._redis.url
             stack.callback((self._state_dir / SERVERS_FILE).unlink, missing_ok=True)
             note(
                 self._state_dir,
@@ -64,6 +68,25 @@ class EmbeddedServers:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    @property
+    def own_redis(self) -> bool:
+        """Whether Redis is ours to stop."""
+        return self._redis is not None
+
+    async def stop_redis(self) -> None:
+        """Stop it as an operator would, for `start_redis` to start it again. Only where it is our own."""
+        if self._redis is not None:
+            await asyncio.to_thread(self._redis.halt)
+
+    async def start_redis(self) -> None:
+        """Start it again at the same URL, if it does not run; the main thread waits 0.1 s. Raises StartFailed."""
+        if self._redis is not None and not self._redis.alive:
+            self._redis = start_valkey(self._state_dir, durable=True, sockets=self._redis.sockets)
+
+    def _end_redis(self) -> None:
+        if self._redis is not None:
+            self._redis.stop()
 
 
 @contextlib.contextmanager

@@ -9,11 +9,14 @@ from resolvers.embedded.binaries import find_redis
 from resolvers.embedded.processes import Child, end_leftover, socket_directory
 
 
-def start_valkey(data_root: Path, *, durable: bool, settings: Mapping[str, str] | None = None) -> Child:
+def start_valkey(
+    data_root: Path, *, durable: bool, settings: Mapping[str, str] | None = None, sockets: Path | None = None
+) -> Child:
     """Start Valkey on `data_root`/<engine><major>; return when it answers.
 
     `durable`: an append-only file, synced every second. `settings` are its own, such as `replicaof`. Reachable only
-    over a socket in a private directory. Call it from the main thread. Raises ServerMissing, StartFailed.
+    over a socket in a private directory: a new one, or `sockets`, where one that was halted had its own. Call it from
+    the main thread. Raises ServerMissing, StartFailed.
     """
     binary, engine = find_redis()
     # Named by engine and major: Redis 6 starts empty, without a word, on what Valkey 9 has written.
@@ -22,7 +25,7 @@ def start_valkey(data_root: Path, *, durable: bool, settings: Mapping[str, str] 
     pid_file = data / "server.pid"
     if pid_file.exists() and (pid := pid_file.read_text().strip()).isdigit():
         end_leftover(int(pid), "-server", signal.SIGTERM)
-    sockets = socket_directory(data_root / "valkey.socket", None)
+    sockets = sockets or socket_directory(data_root / "valkey.socket", None)
     path = sockets / "valkey.sock"
     options = {
         "port": "0",

@@ -66,7 +66,7 @@ class Watched:
 async def watched() -> AsyncIterator[Watched]:
     """A fresh page in headless Chromium."""
     if not (DIST / "index.html").is_file():
-        reason = f"{DIST} is not built: run 'make explorer'"
+        reason = f"{DIST} is not built: run 'make pages'"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

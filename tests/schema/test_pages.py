@@ -10,7 +10,8 @@ from httpx import ASGITransport, AsyncClient, Response
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
-from schema.pages import Explorer, Identity, accepted_encodings, explorer_routes
+from schema.assets import accepted_encodings
+from schema.pages import Explorer, FeedPage, Identity
 
 SCRIPT = "console.log('bell')\n" * 100
 PAGE = '<!doctype html><script type="module" src="./assets/index-abc.js"></script>'
@@ -36,7 +37,7 @@ def dist(tmp_path: Path) -> Path:
 @asynccontextmanager
 async def browser(dist: Path, *, identities: Sequence[Identity] = (), root: str = "") -> AsyncIterator[AsyncClient]:
     """A client of an application that shows the explorer at /graphql, too; `root` is where it is mounted."""
-    explorer = Explorer(dist=dist, identities=identities)
+    explorer = Explorer(dist=dist, identities=lambda: identities)
     app = Starlette(routes=[Route("/graphql", explorer.page), *explorer.routes()])
     outer = Starlette(routes=[Mount(root, app)]) if root else app
     transport = ASGITransport(app=outer)
@@ -79,6 +80,28 @@ async def test_the_page_is_confined_and_never_stale(dist: Path, path: str) -> No
     assert headers["vary"] == "Accept"
 
 
+async def test_the_feeds_page_is_confined_more_than_the_explorer(dist: Path) -> None:
+    """It stands at the top, finds its assets, allows no style but its own files, and learns what the demo offers."""
+    page = FeedPage(dist, lambda: [READER], lambda request: {"faults": [request.url.path]})
+    async with AsyncClient(
+        transport=ASGITransport(app=Starlette(routes=page.routes())), base_url="http://bell"
+    ) as client:
+        shown = await client.get("/")
+        script = await client.get(script_of(shown))
+        config = await client.get("/config.json")
+
+    assert "'unsafe" not in shown.headers["content-security-policy"]
+    assert shown.headers["content-security-policy"].startswith(
+        "default-src 'none'; script-src 'self'; style-src 'self'"
+    )
+    assert script.text == SCRIPT
+    assert config.json() == {
+        "endpoint": "graphql",
+        "identities": [{"name": "Reader", "description": "reads the feed", "token": "tok-reader"}],
+        "demo": {"faults": ["/config.json"]},
+    }
+
+
 async def test_the_mount_without_its_slash_leads_to_the_page(dist: Path) -> None:
     """Somebody who types /graphiql gets the page, below a root path as well."""
     async with browser(dist, root="/bell") as client:
@@ -101,7 +124,7 @@ async def test_the_settings_name_the_endpoint_and_the_identities(dist: Path) -> 
 
 async def test_outside_the_demo_no_identity_is_offered(dist: Path) -> None:
     """Unless somebody passes identities, the settings hold none; and a token never shows in a log."""
-    app = Starlette(routes=explorer_routes(dist=dist))
+    app = Starlette(routes=Explorer(dist=dist).routes())
     async with AsyncClient(transport=ASGITransport(app=app), base_url="http://bell") as client:
         assert (await client.get("/graphiql/config.json")).json()["identities"] == []
 
@@ -200,7 +223,7 @@ async def test_a_missing_build_is_explained_until_it_is_there(tmp_path: Path) ->
         after = await client.get("/graphql")
 
     assert before.status_code == 503
-    assert "<code>make explorer</code>" in before.text
+    assert "<code>make pages</code>" in before.text
     assert before.headers["content-type"] == "text/html; charset=utf-8"
     assert before.headers["cache-control"] == "no-store"
     assert asset.status_code == 404

@@ -1,4 +1,4 @@
-// Who the explorer speaks as: an identity that the server offers (only its demo does), or a token that somebody pasted.
+// Who a page speaks as: an identity that the server offers (only its demo does), or a token that somebody pasted.
 
 export interface Identity {
   name: string;
@@ -6,9 +6,18 @@ export interface Identity {
   token: string;
 }
 
+/** What the demo lets this visitor do; nothing on any other server. */
+export interface Demo {
+  /** How much faster than elsewhere the client gives up and tries again. */
+  speed: number;
+  /** The faults that can be ordered. */
+  faults: string[];
+}
+
 export interface Config {
   endpoint: string;
   identities: Identity[];
+  demo: Demo;
 }
 
 /** `name` is null for the pasted token. Of an offered identity only the name is kept: its token is new at every start. */
@@ -19,8 +28,8 @@ export interface Choice {
 
 type Store = Pick<Storage, 'getItem' | 'setItem'>;
 
-const NAME = 'divisionbell.explorer.identity';
-const PASTED = 'divisionbell.explorer.token';
+const NAME = 'divisionbell.identity';
+const PASTED = 'divisionbell.token';
 
 /** Read what `config.json` says. Throws an Error that names the first thing wrong. */
 export function parseConfig(value: unknown, configUrl: string): Config {
@@ -34,7 +43,15 @@ export function parseConfig(value: unknown, configUrl: string): Config {
     }
     return { name, description, token };
   });
-  return { endpoint: new URL(value.endpoint, configUrl).href, identities };
+  return { endpoint: new URL(value.endpoint, configUrl).href, identities, demo: parseDemo(value.demo) };
+}
+
+function parseDemo(value: unknown): Demo {
+  const { speed, faults } = isRecord(value) ? value : {};
+  return {
+    speed: typeof speed === 'number' && speed > 0 ? speed : 1,
+    faults: Array.isArray(faults) ? faults.filter((fault) => typeof fault === 'string') : [],
+  };
 }
 
 /** What was chosen in this browser tab, else the first identity offered, else a token to be pasted. */

@@ -55,7 +55,7 @@ test('what comes along with a copied token is dropped', () => {
 
 test('the endpoint is relative to the settings that name it', () => {
   const config = parseConfig({ endpoint: '../graphql', identities: [READER] }, 'http://host/bell/graphiql/config.json');
-  assert.deepEqual(config, { endpoint: 'http://host/bell/graphql', identities: [READER] });
+  assert.deepEqual(config, { endpoint: 'http://host/bell/graphql', identities: [READER], demo: { speed: 1, faults: [] } });
 });
 
 test('settings of another shape are refused by name', () => {
@@ -63,4 +63,10 @@ test('settings of another shape are refused by name', () => {
   assert.throws(() => parseConfig(null, url), /endpoint/);
   assert.throws(() => parseConfig({ endpoint: '/graphql' }, url), /identities/);
   assert.throws(() => parseConfig({ endpoint: '/graphql', identities: [{ name: 'Reader' }] }, url), /token/);
+});
+
+test('what the demo offers is taken as far as it is understood', () => {
+  const read = (demo: unknown) => parseConfig({ endpoint: '/graphql', identities: [], demo }, 'http://host/config.json').demo;
+  assert.deepEqual(read({ speed: 6, faults: ['stall', 3] }), { speed: 6, faults: ['stall'] });
+  assert.deepEqual(read({ speed: 0, faults: 'all' }), { speed: 1, faults: [] });
 });
