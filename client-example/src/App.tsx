@@ -74,7 +74,9 @@ function Reading({ config, session, picker, signIn }: ReadingProps) {
         </nav>
       </header>
       {signIn}
-      <ConnectionStatus snapshot={snapshot} onTryNow={feed.tryNow} />
+      <section className="connection" aria-label="Connection">
+        <ConnectionStatus snapshot={snapshot} onTryNow={feed.tryNow} />
+      </section>
       <p className="hidden" role="status" data-announcement>{announcement}</p>
       <div className="columns">
         <main id="feed" ref={column} tabIndex={-1} aria-labelledby="feed-title">

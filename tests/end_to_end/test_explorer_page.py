@@ -1,20 +1,14 @@
 """The API explorer in a real browser, against a running server."""
 
-import os
 import re
-import shutil
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 import pytest
-from playwright.async_api import Page, Request, async_playwright, expect
+from playwright.async_api import Request, expect
 
+from tests.support.browsing import Seen, browser
 from tests.support.waiting import wait_until
-
-DIST = Path(__file__).parents[2] / "client-example" / "dist" / "explorer"
-SECONDS = 1_000.0  # Playwright counts milliseconds
 
 
 class LiveServer(Protocol):
@@ -26,14 +20,8 @@ class LiveServer(Protocol):
     def token(self, user: str, scope: str) -> str: ...
 
 
-@dataclass(slots=True)
-class Watched:
-    """A page with everything it asked for and complained about."""
-
-    page: Page
-    requests: list[Request] = field(default_factory=list)
-    ended: list[Request] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+class Watched(Seen):
+    """The explorer's page, and how to use it."""
 
     async def open(self, url: str) -> None:
         await self.page.goto(url)
@@ -65,27 +53,8 @@ class Watched:
 @pytest.fixture
 async def watched() -> AsyncIterator[Watched]:
     """A fresh page in headless Chromium."""
-    if not (DIST / "index.html").is_file():
-        reason = f"{DIST} is not built: run 'make pages'"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium on PATH: apt-get install --no-install-recommends chromium")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=["--disable-dev-shm-usage"])
-        page = await browser.new_page()
-        page.set_default_timeout(20 * SECONDS)
-        expect.set_options(timeout=20 * SECONDS)
-        watched = Watched(page)
-        # Playwright leaves a mark on its handlers, which the list's own methods do not take: hence the lambdas.
-        page.on("request", lambda request: watched.requests.append(request))  # noqa: PLW0108
-        page.on("requestfailed", lambda request: watched.ended.append(request))  # noqa: PLW0108
-        page.on("pageerror", lambda error: watched.complaints.append(str(error)))
-        page.on("console", lambda m: watched.complaints.append(m.text) if m.type in {"error", "warning"} else None)
-        yield watched
-        await browser.close()
+    async with browser("explorer") as context:
+        yield Watched(await context.new_page())
 
 
 async def bearer(request: Request) -> str | None:
@@ -104,8 +73,7 @@ async def test_the_explorer_opens_without_asking_any_other_host(
 
     (introspection,) = watched.operations("IntrospectionQuery")
     assert (await bearer(introspection) or "").startswith("Bearer ")
-    outside = [r.url for r in watched.requests if not r.url.startswith((live_server.url + "/", "data:"))]
-    assert outside == []
+    assert watched.outside(live_server.url) == []
     assert watched.complaints == []
 
 
@@ -128,10 +96,10 @@ async def test_the_live_tab_streams_until_it_is_stopped(watched: Watched, live_s
 
     (stream,) = watched.operations("subscription Live")
     assert (await stream.all_headers())["accept"] == "text/event-stream"
-    assert stream not in watched.ended
+    assert stream not in watched.failed
 
     await watched.page.get_by_role("button", name="Stop query").click()
-    await wait_until(lambda: stream in watched.ended, description="the request of the stream is closed")
+    await wait_until(lambda: stream in watched.failed, description="the request of the stream is closed")
     await expect(watched.page.get_by_role("button", name="Execute query")).to_be_visible()
 
 
@@ -146,7 +114,7 @@ async def test_a_change_of_identity_ends_the_stream_and_introspects_anew(
     (stream,) = watched.operations("subscription Live")
 
     await page.get_by_label("Identity").select_option("Own token")
-    await wait_until(lambda: stream in watched.ended, description="the stream of the old identity is closed")
+    await wait_until(lambda: stream in watched.failed, description="the stream of the old identity is closed")
     before = len(watched.operations("IntrospectionQuery"))
     await page.get_by_role("textbox", name="Access token").fill(f"Bearer {token}\n")
     await page.get_by_role("button", name="Use it").click()
@@ -162,3 +130,14 @@ async def test_a_change_of_identity_ends_the_stream_and_introspects_anew(
     await page.get_by_role("button", name="Forget it").click()
     await expect(page.get_by_text("Paste an access token to start.")).to_be_visible()
     assert token not in await page.evaluate("JSON.stringify(sessionStorage)")
+
+
+async def test_the_publish_tab_needs_an_identity_that_may_publish(watched: Watched, live_server: LiveServer) -> None:
+    """A reader is told which scope is missing; the press office publishes what the tab says."""
+    await watched.open(live_server.url + "/graphql")
+    await watched.choose_tab("Publish")
+    await watched.run()
+    await watched.shows("FORBIDDEN")
+    await watched.page.get_by_label("Identity").select_option("Press office")
+    await watched.run()
+    await watched.shows('"title": "The bells rang"')

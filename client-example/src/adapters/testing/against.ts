@@ -14,6 +14,8 @@ const STREAM = `subscription Stream($since: Cursor) {
 interface Result {
   data?: unknown;
   errors?: unknown;
+  /** Apollo's way to say that a stream broke. */
+  error?: unknown;
   hasNext?: boolean;
 }
 
@@ -93,7 +95,8 @@ say({ query: answer.data, errors: answer.errors ?? null });
 
 const seen = new Set<string>();
 client.subscribe(answer.data.feed.head, {
-  next: ({ data, errors }) => {
+  next: ({ data, errors, error }) => {
+    if (error) return leave('error', error);
     const event = (data as { activityAdded?: { __typename: string; cursor: string; activity?: { id: string } } } | undefined)?.activityAdded;
     say({ event: event ?? null, errors: errors ?? null });
     if (event?.activity) seen.add(event.activity.id);
