@@ -1,5 +1,7 @@
 """Expected refusals of the resolvers. The schema shows their code and message to clients as they are."""
 
+import math
+from datetime import timedelta
 from typing import ClassVar
 
 
@@ -41,3 +43,18 @@ class Forbidden(Refusal):
     """The token does not carry the scope."""
 
     code = "FORBIDDEN"
+
+
+class TooMany(Refusal):
+    """More in a minute than one user or address may; `wait` until it fits again."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, message: str, *, wait: timedelta) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+    @property
+    def seconds(self) -> int:
+        """`wait` in whole seconds, at least one."""
+        return max(1, math.ceil(self.wait.total_seconds()))

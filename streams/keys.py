@@ -84,3 +84,7 @@ class Keys:
     def connects(self, user: str) -> str:
         """Number: streams the user has opened in the current window of time."""
         return self._key(f"connects:{user}")
+
+    def rate(self, limit: str, key: str, window: int) -> str:
+        """Number: what `key` did of what `limit` limits, in a minute numbered since 1970."""
+        return self._key(f"rate:{limit}:{key}:{window}")

@@ -30,6 +30,7 @@ class Metrics:
         self._log()
         self._feed()
         self._requests()
+        self._refusals()
         self._dependencies()
 
     def _deliveries(self) -> None:
@@ -215,6 +216,24 @@ class Metrics:
         )
         self.execution_cache_total = self._counter(
             "execution_cache_total", "Look-ups in the caches of GraphQL execution.", ["cache", "result"]
+        )
+
+    def _refusals(self) -> None:
+        """Who was not let in, and what was not answered."""
+        self.refusals_total = self._counter(
+            "refusals_total", "Refusals and errors that clients were told, by extensions.code.", ["code"]
+        )
+        self.connections_cut_total = self._counter(
+            "connections_cut_total", "Connections that were closed before they brought a whole request.", ["reason"]
+        )
+        self.rate_limit_unshared_total = self._counter(
+            "rate_limit_unshared_total", "Times that processes could not exchange what they count: each went on alone."
+        )
+        self.rate_limit_forgotten_total = self._counter(
+            "rate_limit_forgotten_total", "Counts of rate limits that were dropped because there were too many to keep."
+        )
+        self.signing_key_fetches_total = self._counter(
+            "signing_key_fetches_total", "Times the identity provider was asked for its public keys.", ["result"]
         )
 
     def _dependencies(self) -> None:
