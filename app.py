@@ -7,18 +7,21 @@ import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 
@@ -38,32 +41,41 @@ from resolvers.database.queries import Database
 from resolvers.database.reads import ReadMarks
 from resolvers.database.recent import Parliament, ViewedFeed
 from resolvers.dead_letters import Settlements
-from resolvers.errors import Forbidden, Unauthenticated
 from resolvers.events import ReadChange
 from resolvers.feed import Feed
 from resolvers.frames import Deliveries
 from resolvers.gaps import Continuations
-from resolvers.identity import Tokens, Verified, Viewer
+from resolvers.identity import Expected, Tokens, Verified, Viewer
 from resolvers.live import LiveFeed, to_detail
 from resolvers.monitoring import watch, watch_polls
+from resolvers.rates import CONNECTS_OF_ADDRESS, MARKS, OPERATIONS, OPERATIONS_OF_ADDRESS
 from resolvers.reading import Reading
 from resolvers.recent import Recent
 from resolvers.refresher import Refresher
+from resolvers.signing_keys import SigningKeys
 from resolvers.stream import StreamParts
 from resolvers.updates import Updates
 from schema.admission import Admission
+from schema.authentication import Authentication
 from schema.chaos import Chaos, Means
+from schema.connection import USUAL, Bounds
 from schema.console import Console
 from schema.context import Context, Services
 from schema.demo import chaos_routes, from_this_machine
+from schema.documents import NONE, TrustedDocuments
+from schema.entrance import Entrance
 from schema.events import closing_notice, everybodys, to_object
 from schema.http_metrics import HttpMetrics
+from schema.limits import Limits as QueryLimits
+from schema.origins import ALLOWED_HEADERS, EXPOSED_HEADERS, PREFLIGHT_LASTS, parse_origins, parse_proxies
 from schema.pages import Explorer, FeedPage, Identities
 from schema.probes import Readiness, probes
 from schema.refusals import HttpRefusal
 from schema.root import build_schema
+from schema.safety import SafetyHeaders
 from schema.serving import run_server
 from schema.streams import OpenStreams
+from schema.throttle import Throttle
 from schema.view import GraphQLView
 from schema.worker import Place, until_parent_dies
 from settings import Settings
@@ -82,6 +94,7 @@ from streams.marker import RenderMarker, condemn_what_kills
 from streams.pending import read_pending
 from streams.processes import Processes, process_name
 from streams.publisher import Publisher
+from streams.rates import Rates
 from streams.sequencer import Sequencer
 from streams.shared import Shared
 from streams.signals import Signal, SignalKind, Signals
@@ -122,6 +135,8 @@ class Server:
     drain: Work
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     failures: list[Exception] = field(default_factory=list)
+    bounds: Bounds = USUAL
+    proxies: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +261,16 @@ def build_floor(
         leadership=Leadership(url=database_url, role="janitor"),
         metrics=metrics,
     )
+    rates = Rates(
+        redis=redis,
+        metrics=metrics,
+        most={
+            OPERATIONS: settings.max_operations_per_minute,
+            OPERATIONS_OF_ADDRESS: settings.max_operations_per_minute_per_address,
+            CONNECTS_OF_ADDRESS: settings.max_connects_per_minute_per_address,
+            MARKS: settings.max_marks_per_minute,
+        },
+    )
     services = Services(
         feed=Feed(
             recent=recent,
@@ -263,6 +288,7 @@ def build_floor(
         health=health,
         log_of_record=log_of_record,
         pollers=watch_polls(health, metrics),
+        rates=rates,
     )
     tasks: dict[str, Work] = {
         "tail": tail.run,
@@ -273,6 +299,7 @@ def build_floor(
         "connections": connections.run,
         "heartbeat": processes.run,
         "signals": signals.run,
+        "rates": rates.run,
         "sequencer": sequencer.run,
         "janitor": janitor.run,
         "health": health.run,
@@ -321,6 +348,62 @@ class FrontDoor:
         await wanted(scope, receive, send)
 
 
+def token_reader(settings: Settings, metrics: Metrics) -> Tokens | SigningKeys:
+    """What reads tokens. Raises ValueError, with a sentence that says what to set."""
+    expected = Expected(
+        issuer=settings.auth_issuer,
+        audience=settings.auth_audience,
+        leeway=settings.auth_leeway,
+        scope_claim=settings.auth_scope_claim,
+    )
+    if settings.auth_secret and settings.auth_jwks_url:
+        raise ValueError("Set AUTH_SECRET or AUTH_JWKS_URL, not both: one of the two could sign for anybody.")
+    if settings.auth_jwks_url:
+        url, algorithm = settings.auth_jwks_url, settings.auth_algorithm
+        return SigningKeys(url, algorithm=algorithm, expected=expected, metrics=metrics)
+    if settings.auth_secret:
+        return Tokens(secret=settings.auth_secret.get_secret_value(), expected=expected)
+    raise ValueError(
+        "Set AUTH_SECRET (tokens signed with HS256), or AUTH_JWKS_URL, AUTH_ISSUER and AUTH_AUDIENCE (tokens of an"
+        " identity provider)."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What settings say about who comes in how, checked before anything starts."""
+
+    origins: Sequence[str]
+    proxies: Sequence[str]
+    documents: TrustedDocuments
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Raises ValueError, with a sentence that says what to set."""
+        if settings.trusted_documents_only and settings.trusted_documents is None:
+            raise ValueError("TRUSTED_DOCUMENTS_ONLY needs TRUSTED_DOCUMENTS, the file with the documents.")
+        path, only = settings.trusted_documents, settings.trusted_documents_only
+        return cls(
+            origins=parse_origins(settings.cors_origins),
+            proxies=parse_proxies(settings.trusted_proxies),
+            documents=TrustedDocuments.load(path, only=only) if path else NONE,
+        )
+
+    def cors(self, app: ASGIApp, *, cookies: bool) -> ASGIApp:
+        """`app` behind CORS, if any other origin may use it."""
+        if not self.origins:
+            return app
+        return CORSMiddleware(
+            app,
+            allow_origins=self.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=ALLOWED_HEADERS,
+            allow_credentials=cookies,
+            expose_headers=EXPOSED_HEADERS,
+            max_age=PREFLIGHT_LASTS,
+        )
+
+
 def _limits(settings: Settings) -> Limits:
     return Limits(
         per_user=settings.max_streams_per_user,
@@ -343,14 +426,13 @@ def build(
     `means`: what faults are made with, on a server that lets its visitors order them.
     Raises NotReady for settings that are missing or cannot be.
     """
-    if not (settings.database_url and settings.redis_url and settings.auth_secret):
-        raise NotReady(
-            "Set DATABASE_URL, REDIS_URL and AUTH_SECRET; or run `make demo`, which brings servers of its own."
-        )
+    if not (settings.database_url and settings.redis_url):
+        raise NotReady("Set DATABASE_URL and REDIS_URL; or run `make demo`, which brings servers of its own.")
     metrics = Metrics()
     process_metrics(metrics.registry)
     try:
-        tokens = Tokens(secret=settings.auth_secret.get_secret_value())
+        tokens = token_reader(settings, metrics)
+        door = Door.of(settings)
         tracing = from_environment(os.environ, instance=f"{socket.gethostname()}:{os.getpid()}")
         floor = build_floor(
             settings,
@@ -364,13 +446,12 @@ def build(
     streams = OpenStreams(heartbeat=settings.heartbeat)
     readiness = Readiness(health=floor.health, draining=streams.draining)
     more = {} if beside is None else {"beside": beside}
-    chaos = (
-        None
-        if means is None
-        else Chaos(means, expire=partial(floor.services.live.close_streams_of, reason=Closed.EXPIRED))
-    )
+    expire = partial(floor.services.live.close_streams_of, reason=Closed.EXPIRED)
+    chaos = Chaos(means, expire=expire) if means is not None else None
     if chaos is not None:
         more |= {"chaos": chaos.run}
+    if isinstance(tokens, SigningKeys):
+        more |= {"signing keys": tokens.run}
     shown = metrics.registry
     if place is not None:
         shared = SharedMetrics(metrics.registry, directory=place.metrics, name=str(place.number))
@@ -383,9 +464,10 @@ def build(
             yield
         await _close(tracing)
 
-    explorer = Explorer(BUILT / "explorer", identities)
-    front = FeedPage(BUILT / "page", identities, partial(_demo, chaos))
-    console = Console(CONSOLE, config=explorer.config)
+    throttle = Throttle(floor.services.rates)
+    authentication = Authentication(
+        read=Verified(tokens.read).read, failed=throttle.stranger, cookie=settings.auth_cookie, origins=door.origins
+    )
     admission = Admission(
         connections=floor.connections,
         metrics=metrics,
@@ -393,21 +475,21 @@ def build(
         per_user=settings.max_streams_per_user,
         per_second=settings.max_connects_per_second,
     )
+    explorer = Explorer(BUILT / "explorer", identities)
     view = _view(
         floor,
-        authenticate=partial(_authenticate, Verified(tokens.read), chaos=chaos),
+        settings=settings,
+        entrance=Entrance(authentication=authentication, throttle=throttle, admission=admission, chaos=chaos),
         streams=streams,
         explorer=explorer,
-        admission=admission,
+        door=door,
         metrics=metrics,
         tracing=tracing,
         chaos=chaos,
     )
-    routes = [*front.routes(), *explorer.routes(), *console.routes(), *probes(readiness=readiness, registry=shown)]
-    if chaos is not None:
-        routes += chaos_routes(chaos, authenticate=partial(_authenticate, Verified(tokens.read)))
-    pages = Starlette(routes=routes, lifespan=lifespan)
-    app = HttpMetrics(FrontDoor(view, pages), metrics=metrics)
+    routes = [*_pages(explorer, identities, chaos, authentication), *probes(readiness=readiness, registry=shown)]
+    pages = Starlette(routes=routes, middleware=[Middleware(SafetyHeaders)], lifespan=lifespan)
+    app = HttpMetrics(door.cors(FrontDoor(view, pages), cookies=settings.auth_cookie is not None), metrics=metrics)
 
     async def drain() -> None:
         within = timedelta(seconds=settings.drain_seconds * 0.7)
@@ -415,7 +497,12 @@ def build(
         await floor.services.live.close_all(Closed.DRAINING, within=within / 2)
         await streams.drain(within / 2)
 
-    server = Server(app, drain)
+    bounds = Bounds(
+        head_within=settings.headers_within,
+        body_within=settings.body_within,
+        cut=lambda reason: metrics.connections_cut_total.labels(reason=reason).inc(),
+    )
+    server = Server(app, drain, bounds=bounds, proxies=door.proxies)
 
     def failed(error: Exception) -> None:
         server.failures.append(error)
@@ -444,6 +531,8 @@ def serve(
         stopping=server.stopping,
         started=started,
         listener=place.listener() if place else None,
+        bounds=server.bounds,
+        proxies=server.proxies,
     )
     return status or int(bool(server.failures))
 
@@ -461,17 +550,13 @@ def work(
         return STARTUP_FAILURE
 
 
-async def _authenticate(verified: Verified, request: Request, *, chaos: Chaos | None = None) -> Viewer:
-    authorization = request.headers.get("authorization")
-    try:
-        if chaos is not None:
-            chaos.check_token(authorization)
-        viewer = verified(authorization)
-    except Unauthenticated as error:
-        raise HttpRefusal(401, error.code, str(error)) from error
-    if not viewer.scopes:
-        raise HttpRefusal(403, Forbidden.code, "Your token carries none of the scopes read, publish and ops.")
-    return viewer
+def _pages(
+    explorer: Explorer, identities: Identities, chaos: Chaos | None, authentication: Authentication
+) -> list[BaseRoute]:
+    front = FeedPage(BUILT / "page", identities, partial(_demo, chaos))
+    console = Console(CONSOLE, config=explorer.config)
+    ordering = chaos_routes(chaos, authenticate=authentication) if chaos is not None else []
+    return [*front.routes(), *explorer.routes(), *console.routes(), *ordering]
 
 
 def _demo(chaos: Chaos | None, request: Request) -> Mapping[str, Any]:
@@ -484,19 +569,15 @@ def _demo(chaos: Chaos | None, request: Request) -> Mapping[str, Any]:
 def _view(
     floor: Floor,
     *,
-    authenticate: Callable[[Request], Awaitable[Viewer]],
+    settings: Settings,
+    entrance: Entrance,
     streams: OpenStreams,
     explorer: Explorer,
-    admission: Admission,
+    door: Door,
     metrics: Metrics,
     tracing: Tracing,
     chaos: Chaos | None,
 ) -> GraphQLView[Viewer, Context]:
-    async def admit(viewer: Viewer) -> Callable[[], None]:
-        if chaos is not None:
-            chaos.check_stream(viewer)
-        return await admission.admit(viewer)
-
     async def make_context(request: Request, viewer: Viewer) -> Context:
         if chaos is not None:
             chaos.watch(request.scope, viewer)
@@ -510,17 +591,34 @@ def _view(
     def closing(refusal: HttpRefusal) -> Mapping[str, Any]:
         return {"data": {"activityAdded": closing_notice(floor.health.now.advice, refusal.retry_after)}}
 
+    limits = query_limits(settings)
     return GraphQLView(
-        build_schema(metrics),
-        authenticate=authenticate,
+        build_schema(metrics, limits=limits),
+        authenticate=entrance.authenticate,
         make_context=make_context,
         explorer=explorer.page,
-        admit=admit,
+        admit=entrance.admit,
         streams=streams,
         closing=closing,
         share=everybodys,
         tracing=tracing,
         present=to_object,
+        body_limit=settings.max_body_bytes,
+        documents=door.documents,
+        longest=settings.operation_within,
+        refused=lambda code: metrics.refusals_total.labels(code=code).inc(),
+    )
+
+
+def query_limits(settings: Settings) -> QueryLimits:
+    """How large an operation may be."""
+    return QueryLimits(
+        tokens=settings.max_query_tokens,
+        fields=settings.max_query_fields,
+        aliases=settings.max_query_aliases,
+        depth=settings.max_query_depth,
+        cost=settings.max_query_cost,
+        introspection=settings.introspection,
     )
 
 
@@ -624,10 +722,14 @@ def most_connections(settings: Settings) -> int:
 def configured(settings: Settings) -> Iterator[Finding]:
     """What can be said of the settings without asking anybody."""
     try:
-        Tokens(secret=settings.auth_secret.get_secret_value() if settings.auth_secret else "")
-        yield well("tokens", "signed with AUTH_SECRET")
+        tokens = token_reader(settings, Metrics())
+        yield well(
+            "tokens", "signed with AUTH_SECRET" if isinstance(tokens, Tokens) else "signed as AUTH_JWKS_URL says"
+        )
+        Door.of(settings)
+        yield well("origins and proxies", "readable")
     except ValueError as error:
-        yield wrong("tokens", str(error), "set AUTH_SECRET to at least 32 random bytes")
+        yield wrong("who may come in", str(error), "correct the setting that the sentence names")
     try:
         tracing = from_environment(os.environ, instance="doctor")
         yield well("traces", "sent as OTEL_* say" if tracing.on else "off: no OTEL_* variable asks for them")

@@ -43,6 +43,7 @@ from settings import Settings
 from streams.entries import Entry
 from telemetry import logs
 from telemetry.findings import Grade
+from telemetry.metrics import Metrics
 
 commands = typer.Typer(
     help="Division Bell: a real-time feed of what MPs and bills do.",
@@ -81,9 +82,11 @@ def load_settings(*, needs: Sequence[str] = ()) -> Settings:
     found: dict[str, object] = {
         name: demo[name] for name in ("database_url", "redis_url") if name in demo and not getattr(settings, name)
     }
-    if "auth_secret" in demo and not settings.auth_secret:
+    if "auth_secret" in demo and not (settings.auth_secret or settings.auth_jwks_url):
         found["auth_secret"] = SecretStr(demo["auth_secret"])
     settings = settings.model_copy(update=found)
+    if settings.auth_jwks_url:
+        needs = [name for name in needs if name != "auth_secret"]
     missing = [name.upper() for name in needs if not getattr(settings, name)]
     if missing:
         fail(f"set {' and '.join(missing)}, or start the demo (`make demo`) with the same STATE_DIR")
@@ -175,12 +178,20 @@ def token(
     hours: Annotated[float, typer.Option(min=0.001, help="How long it counts.")] = 24,
 ) -> None:
     """Print a bearer token signed with AUTH_SECRET."""
-    secret = load_settings(needs=["auth_secret"]).auth_secret
+    settings = load_settings(needs=["auth_secret"])
     try:
-        tokens = Tokens(secret=secret.get_secret_value() if secret else "")
+        tokens = _signer(settings)
         print(tokens.issue(user=user, scopes=frozenset(scope or [Scope.READ]), lasts=timedelta(hours=hours)))  # noqa: T201 - the token is the output
     except ValueError as error:
         fail(error)
+
+
+def _signer(settings: Settings) -> Tokens:
+    """Raises ValueError where nobody but an identity provider signs."""
+    tokens = composition.token_reader(settings, Metrics())
+    if not isinstance(tokens, Tokens):
+        raise ValueError("with AUTH_JWKS_URL the identity provider signs tokens: get one there")  # noqa: TRY004
+    return tokens
 
 
 @commands.command()
@@ -330,6 +341,8 @@ def demo() -> None:
     """Run everything on servers of our own: PostgreSQL, Valkey, a made-up parliament, the API and its explorer."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server takes over, SIGTERM is an orderly end too
     given = _given_settings()
+    if given.auth_jwks_url:
+        fail("the demo signs tokens of its own: unset AUTH_JWKS_URL")
     logs.configure(level=given.log_level)
     try:
         with EmbeddedServers(
@@ -351,7 +364,7 @@ def demo() -> None:
             run(_prepare(settings))
             status = _serve(
                 settings,
-                identities=partial(_identities, secret),
+                identities=partial(_identities, settings),
                 started=lambda url: _welcome(url, settings),
                 beside=None if settings.demo_activity == "off" else partial(_keep_lively, settings),
                 means=_means(settings, servers),
@@ -400,14 +413,14 @@ def _means(settings: Settings, servers: EmbeddedServers) -> Means | None:
     return Means(redis=servers if servers.own_redis else None, flood=flood)
 
 
-def _identities(secret: str) -> list[Identity]:
+def _identities(settings: Settings) -> list[Identity]:
     people = [
         ("alice", "Alice", "reads the feed", [Scope.READ]),
         ("bob", "Bob", "another reader, to see that marks are one's own", [Scope.READ]),
         ("press-office", "Press office", "reads and publishes", [Scope.READ, Scope.PUBLISH]),
         ("operator", "Operator", "reads, publishes and operates", list(Scope)),
     ]
-    tokens = Tokens(secret=secret)
+    tokens = _signer(settings)
     # No two tokens are alike: who is given a new one has a new one.
     lasts = timedelta(days=30, seconds=random.randrange(86_400))  # noqa: S311 - not secrecy
     return [

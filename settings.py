@@ -1,11 +1,12 @@
 """What can be set, by environment variables of the same names in capitals, or a `.env` file."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, DirectoryPath, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 
 def _seconds(value: object) -> object:
@@ -27,12 +28,41 @@ class Settings(BaseSettings):
 
     database_url: str | None = Field(None, description="postgresql://user:password@host:5432/database")
     redis_url: str | None = Field(None, description="redis://host:6379/0, rediss:// or unix:///path")
+    secrets_dir: DirectoryPath | None = Field(None, description="with files named auth_secret, database_url, …")
     auth_secret: SecretStr | None = Field(None, description="HS256 secret of the tokens, at least 32 bytes")
+    auth_jwks_url: str | None = Field(None, description="instead of a secret: where the issuer's public keys are")
+    auth_algorithm: Literal["RS256", "ES256"] = Field("RS256", description="that the keys at auth_jwks_url sign with")
+    auth_issuer: str | None = Field(None, description="what tokens must say as iss")
+    auth_audience: str | None = Field(None, description="what tokens must say as aud")
+    auth_leeway: Seconds = Field(timedelta(seconds=30), description="that clocks may differ")
+    auth_scope_claim: str = Field("scope", min_length=1, description="the claim with the scopes")
+    auth_cookie: str | None = Field(None, pattern="^[A-Za-z0-9_-]+$", description="that may carry the token")
+    cors_origins: str = Field("", description="pages that may use the API from a browser: https://app.example.org,…")
+    trusted_proxies: str = Field("", description="addresses or networks whose X-Forwarded-For is believed")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     workers: int = Field(1, ge=1, le=64, description="server processes, each on a core of its own")
     state_dir: Path = Field(Path(".state"), description="where the demo keeps its databases")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    introspection: bool = Field(True, description="off: the schema is not described, names are not suggested")
+    trusted_documents: Path | None = Field(None, description="JSON of operations by their SHA-256")
+    trusted_documents_only: bool = Field(False, description="on: nothing else is executed")
+    max_query_depth: int = Field(10, ge=3)
+    max_query_tokens: int = Field(2_000, ge=200)
+    max_query_fields: int = Field(300, ge=30)
+    max_query_aliases: int = Field(30, ge=0)
+    max_query_cost: int = Field(
+        10_000, ge=1_000, description="in completed fields; docs/graphql.md says how they count"
+    )
+    max_body_bytes: int = Field(1024 * 1024, ge=1024)
+    operation_within: Seconds = Field(timedelta(seconds=10), description="for a query or a mutation")
+    headers_within: Seconds = Field(timedelta(seconds=10), description="from a connection's start, or a first byte")
+    body_within: Seconds = Field(timedelta(seconds=30))
+    max_operations_per_minute: int = Field(1_200, ge=1, description="of a user, in all processes")
+    max_operations_per_minute_per_address: int = Field(12_000, ge=1, description="also of strangers")
+    max_connects_per_minute_per_address: int = Field(6_000, ge=1, description="streams opened from one address")
+    max_marks_per_minute: int = Field(6_000, ge=1, description="IDs a user marks, and activities they publish")
 
     demo_activity: str = Field("on", pattern="^(on|off)$", description="off: the demo invents nothing after its fill")
 
@@ -53,3 +83,19 @@ class Settings(BaseSettings):
     max_connects_per_minute: int = Field(120, ge=1, description="streams a user may open in a minute")
     max_connects_per_second: int = Field(2_000, ge=1, description="streams a process opens in a second")
     database_pool: int = Field(10, ge=2, le=200)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - made anew below
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, then `.env`, then the files of SECRETS_DIR, as Docker and Kubernetes mount them."""
+        directory = os.environ.get("SECRETS_DIR")
+        files = SecretsSettingsSource(
+            settings_cls, secrets_dir=directory if directory and Path(directory).is_dir() else None
+        )
+        return init_settings, env_settings, dotenv_settings, files

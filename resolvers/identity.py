@@ -2,10 +2,11 @@
 
 import base64
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 import jwt
 from jwt.algorithms import HMACAlgorithm
@@ -15,7 +16,10 @@ from resolvers.errors import Forbidden, Unauthenticated
 ALGORITHM = "HS256"
 SHORTEST_SECRET = 32
 """Bytes, as RFC 7518 section 3.2 asks for HS256."""
+FEWEST_CHARACTERS = 8
+"""Different ones in a secret: 32 times the same letter is long and no secret."""
 LONGEST_USER = 128
+LONGEST_TOKEN = 8_192
 
 
 class Scope(StrEnum):
@@ -55,17 +59,79 @@ class PreparedHmac(HMACAlgorithm):
         return key.encode() if isinstance(key, str) else key
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a token must say beside its signature: `iss` and `aud` if given, its times within `leeway`.
+
+    `scope_claim` names the claim with the scopes, space-separated or a list.
+    """
+
+    issuer: str | None = None
+    audience: str | None = None
+    leeway: timedelta = timedelta(seconds=30)
+    scope_claim: str = "scope"
+
+    def viewer(self, token: str, key: jwt.PyJWK, algorithm: str) -> Viewer:
+        """The bearer of a token that `key` signed with `algorithm`. Raises Unauthenticated.
+
+        Unknown scopes count for nothing.
+        """
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                options={"require": ["sub", "exp"]},
+                audience=self.audience,
+                issuer=self.issuer,
+                leeway=self.leeway.total_seconds(),
+            )
+            return self._viewer(claims)
+        except jwt.ExpiredSignatureError as error:
+            raise Unauthenticated("Your token has expired. Get a new one and try again.") from error
+        except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
+            # Beside what PyJWT refuses: an expiry that no clock reaches, JSON nested without end.
+            raise Unauthenticated("Your token is not valid here. Get a new one and try again.") from error
+
+    def _viewer(self, claims: Mapping[str, Any]) -> Viewer:
+        if not _is_user(claims["sub"]):
+            raise Unauthenticated("Your token names no user.")
+        asked = claims.get(self.scope_claim, "")
+        given = asked if isinstance(asked, list) else str(asked).split()
+        return Viewer(
+            user=claims["sub"],
+            scopes=frozenset(scope for scope in Scope if scope in given),
+            expires_at=datetime.fromtimestamp(int(claims["exp"]), UTC),
+        )
+
+
+ANY = Expected()
+
+
+def bearer(authorization: str | None) -> str:
+    """The token of an `Authorization` header. Raises Unauthenticated."""
+    if not authorization:
+        raise Unauthenticated("Send your token in the header 'Authorization: Bearer <token>'.")
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("The Authorization header must read 'Bearer <token>'.")
+    if len(token) > LONGEST_TOKEN:
+        raise Unauthenticated(f"A token has at most {LONGEST_TOKEN} characters.")
+    return token.strip()
+
+
 class Tokens:
     """Issues and reads HS256 tokens with the claims `sub`, `exp` and `scope` (space-separated)."""
 
-    def __init__(self, *, secret: str) -> None:
-        """Raises ValueError for a secret that is too short to be one."""
-        if len(secret.encode()) < SHORTEST_SECRET:
+    def __init__(self, *, secret: str, expected: Expected = ANY) -> None:
+        """Raises ValueError for a secret that can be guessed."""
+        if len(secret.encode()) < SHORTEST_SECRET or len(set(secret)) < FEWEST_CHARACTERS:
             raise ValueError(
-                f"AUTH_SECRET must be at least {SHORTEST_SECRET} bytes; make one with:"
+                f"AUTH_SECRET must be at least {SHORTEST_SECRET} bytes, and not one that can be guessed; make one with:"
                 " python -c 'import secrets; print(secrets.token_urlsafe(32))'"
             )
         self._secret = secret
+        self._expected = expected
         encoded = base64.urlsafe_b64encode(secret.encode()).decode()
         self._key = jwt.PyJWK({"kty": "oct", "k": encoded, "alg": ALGORITHM})
         self._key.Algorithm = PreparedHmac()
@@ -74,34 +140,19 @@ class Tokens:
         """A token for `user`. Raises ValueError for a user name that a token cannot carry."""
         if not _is_user(user):
             raise ValueError(f"a user is 1 to {LONGEST_USER} printable characters")
+        expected = self._expected
         claims = {
             "sub": user,
             "exp": datetime.now(UTC) + lasts,
-            "scope": " ".join(sorted(scopes)),
+            expected.scope_claim: " ".join(sorted(scopes)),
+            **({"iss": expected.issuer} if expected.issuer else {}),
+            **({"aud": expected.audience} if expected.audience else {}),
         }
         return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
 
-    def read(self, authorization: str | None) -> Viewer:
-        """The viewer of an `Authorization` header. Raises Unauthenticated; unknown scopes count for nothing."""
-        if not authorization:
-            raise Unauthenticated("Send your token in the header 'Authorization: Bearer <token>'.")
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("The Authorization header must read 'Bearer <token>'.")
-        try:
-            claims = jwt.decode(token.strip(), self._key, algorithms=[ALGORITHM], options={"require": ["sub", "exp"]})
-        except jwt.ExpiredSignatureError as error:
-            raise Unauthenticated("Your token has expired. Get a new one and try again.") from error
-        except jwt.InvalidTokenError as error:
-            raise Unauthenticated("Your token is not valid here. Get a new one and try again.") from error
-        if not _is_user(claims["sub"]):
-            raise Unauthenticated("Your token names no user.")
-        asked = str(claims.get("scope", "")).split()
-        return Viewer(
-            user=claims["sub"],
-            scopes=frozenset(scope for scope in Scope if scope in asked),
-            expires_at=datetime.fromtimestamp(claims["exp"], UTC),
-        )
+    async def read(self, token: str) -> Viewer:
+        """The viewer of a token of ours. Raises Unauthenticated; unknown scopes count for nothing."""
+        return self._expected.viewer(token, self._key, ALGORITHM)
 
 
 class Verified:
@@ -111,24 +162,27 @@ class Verified:
     """
 
     def __init__(
-        self, read: Callable[[str | None], Viewer], *, trusted: timedelta = timedelta(minutes=1), most: int = 20_000
+        self,
+        read: Callable[[str], Awaitable[Viewer]],
+        *,
+        trusted: timedelta = timedelta(minutes=1),
+        most: int = 20_000,
     ) -> None:
         self._read = read
         self._trusted = trusted
         self._most = most
         self._kept: OrderedDict[str, tuple[Viewer, datetime]] = OrderedDict()
 
-    def __call__(self, authorization: str | None) -> Viewer:
+    async def read(self, token: str) -> Viewer:
         """As `Tokens.read`."""
         now = datetime.now(UTC)
-        if authorization and (kept := self._kept.get(authorization)) and now < kept[1]:
+        if (kept := self._kept.get(token)) and now < kept[1]:
             return kept[0]
-        viewer = self._read(authorization)
-        if authorization:
-            self._kept.pop(authorization, None)
-            self._kept[authorization] = (viewer, min(viewer.expires_at, now + self._trusted))
-            if len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+        viewer = await self._read(token)
+        self._kept.pop(token, None)
+        self._kept[token] = (viewer, min(viewer.expires_at, now + self._trusted))
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
         return viewer
 
 

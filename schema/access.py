@@ -5,7 +5,7 @@ type says which scopes may see it, by `open_to`; nothing is checked there at run
 root field leads to a type that its scope does not open. `tests/schema/test_access.py` walks the schema once more.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from graphql import (
@@ -34,7 +34,7 @@ class Undecided(TypeError):
     """A field or a type without a decision, or one that a scope reaches which it is not open to."""
 
 
-def needs(scope: Scope) -> Mapping[str, Scope]:
+def needs(scope: Scope) -> dict[str, Any]:
     """The `metadata` of a root field."""
     return {NEEDS: scope}
 

@@ -142,10 +142,10 @@ class Chaos:
             for order in [order for order, until in self._until.items() if until <= now]:
                 await self._heal(order)
 
-    def check_token(self, authorization: str | None) -> None:
+    def check_token(self, token: str) -> None:
         """Raises Unauthenticated for a token that was made to expire."""
-        token = _digest((authorization or "").partition(" ")[2].strip())
-        if any(order.fault is Fault.EXPIRE and order.token == token for order in self._until):
+        digest = _digest(token)
+        if any(order.fault is Fault.EXPIRE and order.token == digest for order in self._until):
             raise Unauthenticated("Your token has expired. Get a new one and try again.")
 
     def check_stream(self, viewer: Viewer) -> None:

@@ -18,6 +18,7 @@ from resolvers.updates import Updates
 from schema.rendering import Rendering
 from schema.wire import Wire, frame
 from streams.entries import Log
+from streams.rates import Rates
 from telemetry.health import HealthSampler
 from telemetry.pollers import Pollers
 
@@ -36,6 +37,7 @@ class Services:
     health: HealthSampler
     log_of_record: Log[Activity]
     pollers: Pollers
+    rates: Rates
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The Strawberry schema as the transport needs it: documents parsed once, errors sorted into ours and theirs."""
 
 import logging
+import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
@@ -21,6 +22,7 @@ from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from schema import incidents
+from schema.limits import TOO_LONG, Limits
 from schema.memo import Known, Memo, MemoisingExecution, check_memoised
 from schema.refusals import Explain, StreamEnded, explain_expected
 from schema.results import underlying
@@ -36,10 +38,14 @@ CACHEABLE = 16 * 1024
 """Characters of the longest document that is kept: a syntax tree takes about fifty times its text."""
 
 
+USUAL = Limits()
+_SUGGESTION = re.compile(r" Did you mean [^?]*\?")
+
+
 class ExecutableSchema(strawberry.Schema):
     """A schema whose errors are safe to show: every error of every result has a code, and faults of ours only an ID.
 
-    `explain` names the exceptions clients may be told about. `max_tokens` bounds a document, `documents` how many
+    `explain` names the exceptions clients may be told about. `limits` bounds an operation, `documents` how many
     parsed ones are kept (up to CACHEABLE characters each). All other arguments are those of `strawberry.Schema`.
     """
 
@@ -47,7 +53,7 @@ class ExecutableSchema(strawberry.Schema):
         self,
         *args: Any,  # noqa: ANN401 - handed on
         explain: Explain = explain_expected,
-        max_tokens: int = 10_000,
+        limits: Limits = USUAL,
         documents: int = 512,
         metrics: Metrics | None = None,
         **kwargs: Any,  # noqa: ANN401 - handed on
@@ -58,8 +64,10 @@ class ExecutableSchema(strawberry.Schema):
         self._valid = Known(most=documents)
         # `labels` costs as much as five increments, and what it is called with here is few.
         self._counted = cache(metrics.execution_cache_total.labels) if metrics is not None else None
+        self._refusals = metrics.refusals_total if metrics is not None else None
         self.explain = explain
-        self._max_tokens = max_tokens
+        self._limits = limits
+        self._cheap = Known(most=documents)
         self._cached_document = lru_cache(maxsize=documents)(self._parse)
 
     def document(self, query: str) -> DocumentNode:
@@ -97,6 +105,9 @@ class ExecutableSchema(strawberry.Schema):
             return _refused(context, [unknown], BAD_USER_INPUT)
         if known := context.query in self._valid:
             context.pre_execution_errors = []  # what Strawberry takes for "validated before"
+        if (excess := self._excess(context, known=known)) is not None:
+            context.pre_execution_errors = [excess]
+            return PreExecutionError(data=None, errors=[excess])
         self._count("validation", hit=known)
         refused = await super()._prepare_operation_async(context, extensions_runner)
         if refused is None and context.query and len(context.query) <= CACHEABLE:
@@ -105,6 +116,19 @@ class ExecutableSchema(strawberry.Schema):
             for mistake in refused.errors or ():
                 mistake.extensions = {"code": VALIDATION_FAILED}
         return refused
+
+    def _excess(self, context: ExecutionContext, *, known: bool) -> GraphQLError | None:
+        """What is too large about an operation. A document that nothing can make too expensive is checked once."""
+        query, document = context.query, context.graphql_document
+        if (known and query in self._cheap) or document is None:
+            return None
+        if not known and (excess := self._limits.check(document, self._schema)) is not None:
+            return excess
+        if query and len(query) <= CACHEABLE and self._limits.worst(document, self._schema) <= self._limits.cost:
+            self._cheap.add(query)
+            return None
+        name, variables = context._provided_operation_name, context.variables or {}  # noqa: SLF001 - as above
+        return self._limits.too_expensive(document, self._schema, name, variables)
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Give every error its code and log it once; Strawberry calls this for each result before anybody sees it."""
@@ -119,19 +143,24 @@ class ExecutableSchema(strawberry.Schema):
             if isinstance(cause, StreamEnded):
                 log.debug("stream ended: %s", cause.reason)
                 error.message = cause.reason
-            elif expected := self.explain(cause):
+                continue
+            if expected := self.explain(cause):
                 log.debug("expected error during %s: %s", during, expected.code)
                 error.message = expected.message
                 error.extensions = {**expected.details, "code": expected.code}
             elif code := _client_mistake(error, cause):
                 log.debug("refused %s: %s: %.200r", during, code, error.message)  # it holds what the client wrote
                 error.extensions = {"code": code}
+                if not self._limits.introspection:
+                    error.message = _SUGGESTION.sub("", error.message)
             else:
                 kind = (type(cause), str(cause))
                 if kind not in incident_of:
                     incident_of[kind] = incidents.record(cause, during=during)
                 error.message = incidents.message(incident_of[kind])
                 error.extensions = dict(incidents.extensions(incident_of[kind]))
+            if self._refusals is not None:
+                self._refusals.labels(code=(error.extensions or {})["code"]).inc()
 
     def failed(self, error: Exception, *, during: str) -> ExecutionResult:
         """The result of an exception that a source of events raised."""
@@ -152,7 +181,7 @@ class ExecutableSchema(strawberry.Schema):
             self._counted(of, "hit" if hit else "miss").inc()
 
     def _parse(self, query: str) -> DocumentNode:
-        return parse(query, max_lexical_tokens=self._max_tokens)
+        return parse(query, max_lexical_tokens=self._limits.tokens)
 
 
 def _refused(context: ExecutionContext, errors: list[GraphQLError], code: str) -> PreExecutionError:
@@ -176,7 +205,7 @@ def _client_mistake(error: GraphQLError, cause: BaseException) -> str | None:
     complete.
     """
     if isinstance(cause, GraphQLSyntaxError):
-        return PARSE_FAILED
+        return TOO_LONG if "tokens. Parsing aborted" in cause.message else PARSE_FAILED
     code = (error.extensions or {}).get("code")
     if code in (VALIDATION_FAILED, BAD_USER_INPUT):
         return str(code)

@@ -12,10 +12,12 @@ from resolvers.database.feed import FeedItem
 from resolvers.errors import CursorFromTheFuture, InvalidInput
 from resolvers.identity import Scope
 from resolvers.publishing import publish_activity
+from resolvers.rates import MARKS, spend
 from schema.access import needs, open_to
 from schema.context import Context
 from schema.dead_letters import DeadLetterPayload, to_payload
 from schema.enums import ActivityType
+from schema.limits import costs
 from schema.objects import MOST_IDS, Activity, FeedEdge, ReadState, to_id
 from streams.cursor import Cursor
 
@@ -77,13 +79,15 @@ AcknowledgePayload = Annotated[
 @strawberry.type
 class Mutation:
     @strawberry.mutation(
-        description="Mark activities as read. Doing it again changes nothing.", metadata=needs(Scope.READ)
+        description="Mark activities as read. Doing it again changes nothing.",
+        metadata=needs(Scope.READ) | costs(50, sized_by="activityIds", most=MOST_IDS),
     )
     async def mark_read(self, info: Info[Context, None], activity_ids: list[strawberry.ID]) -> MarkReadPayload:
         context = info.context
         user = context.viewer.user
         if len(activity_ids) > MOST_IDS:
             raise InvalidInput(f"'activityIds' takes at most {MOST_IDS} IDs at a time, not {len(activity_ids)}.")
+        spend(context.services.rates, MARKS, user, max(1, len(activity_ids)))
         ids = sorted({ActivityId(to_id(id_, of="activityIds")) for id_ in activity_ids})
         marked, state = await context.services.reading.mark(user, ids)
         return MarkReadPayload(
@@ -92,10 +96,12 @@ class Mutation:
         )
 
     @strawberry.mutation(
-        description="Mark everything up to a cursor, such as feed.head, as read.", metadata=needs(Scope.READ)
+        description="Mark everything up to a cursor, such as feed.head, as read.",
+        metadata=needs(Scope.READ) | costs(50),
     )
     async def mark_all_read(self, info: Info[Context, None], through: Cursor) -> MarkReadPayload:
         context = info.context
+        spend(context.services.rates, MARKS, context.viewer.user)
         head = (await context.services.log_of_record.head()).cursor
         if through > head:
             raise CursorFromTheFuture(f"'through' is beyond the end of the log, {head}. Use feed.head.")
@@ -103,7 +109,7 @@ class Mutation:
         return MarkReadPayload(edges=[], read_state=ReadState.of(state))
 
     @strawberry.mutation(
-        description="Publish an activity: it reaches every matching stream.", metadata=needs(Scope.PUBLISH)
+        description="Publish an activity: it reaches every matching stream.", metadata=needs(Scope.PUBLISH) | costs(50)
     )
     async def publish_activity(
         self,
@@ -111,6 +117,7 @@ class Mutation:
         input: PublishActivityInput,  # noqa: A002 - a GraphQL argument
     ) -> PublishActivityPayload:
         context = info.context
+        spend(context.services.rates, MARKS, context.viewer.user)
         metadata: object = {} if input.metadata is None else input.metadata
         if not isinstance(metadata, dict):
             return ActivityRefused(message="'metadata' must be an object.")
@@ -133,12 +140,13 @@ class Mutation:
 
     @strawberry.mutation(
         description="For `confirm: CLIENT`: the device has everything up to a cursor. Doing it again changes nothing.",
-        metadata=needs(Scope.READ),
+        metadata=needs(Scope.READ) | costs(50),
     )
     async def acknowledge(
         self, info: Info[Context, None], through: Cursor, subscriber: strawberry.ID
     ) -> AcknowledgePayload:
         context = info.context
+        spend(context.services.rates, MARKS, context.viewer.user)
         done = await context.services.live.acknowledge(context.viewer, device=subscriber, through=through)
         if done is None:
             return AcknowledgeRefused(message="This device has never been connected: subscribe first.")
@@ -149,13 +157,15 @@ class Mutation:
             "Deliver a dead letter after all, as GapHealed: at once to a device that is connected, else when it comes"
             " back. Scope ops."
         ),
-        metadata=needs(Scope.OPS),
+        metadata=needs(Scope.OPS) | costs(50),
     )
     async def redrive_dead_letter(self, info: Info[Context, None], id: strawberry.ID) -> DeadLetterPayload:  # noqa: A002 - GraphQL
         settlements = info.context.services.settlements
         return to_payload(await settlements.redrive(to_id(id, of="id")))
 
-    @strawberry.mutation(description="Leave a dead letter undelivered for good. Scope ops.", metadata=needs(Scope.OPS))
+    @strawberry.mutation(
+        description="Leave a dead letter undelivered for good. Scope ops.", metadata=needs(Scope.OPS) | costs(50)
+    )
     async def discard_dead_letter(self, info: Info[Context, None], id: strawberry.ID) -> DeadLetterPayload:  # noqa: A002 - GraphQL
         settlements = info.context.services.settlements
         return to_payload(await settlements.discard(to_id(id, of="id")))

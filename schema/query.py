@@ -14,6 +14,7 @@ from schema.context import Context
 from schema.dead_letters import DeadLetterConnection
 from schema.enums import LetterState
 from schema.events import FeedEvent, to_object
+from schema.limits import costs
 from schema.objects import (
     Activity,
     ActivityFilter,
@@ -63,7 +64,10 @@ class FeedUpdates:
 
 @strawberry.type
 class Query:
-    @strawberry.field(description="The viewer's feed, newest first.", metadata=needs(Scope.READ))
+    @strawberry.field(
+        description="The viewer's feed, newest first.",
+        metadata=needs(Scope.READ) | costs(20, sized_by="first", most=MOST_ITEMS),
+    )
     async def feed(
         self,
         info: Info[Context, None],
@@ -80,7 +84,8 @@ class Query:
         return FeedConnection.of(page, user=user)
 
     @strawberry.field(
-        description="activityAdded by polling: the same events with the same cursors.", metadata=needs(Scope.READ)
+        description="activityAdded by polling: the same events with the same cursors.",
+        metadata=needs(Scope.READ) | costs(20, sized_by="first", most=MOST_ITEMS),
     )
     async def updates(
         self,
@@ -94,14 +99,17 @@ class Query:
         page = await context.services.updates.since(since, first=checked(first), chosen=to_filter(filter))
         return FeedUpdates(page=page, cursor=page.cursor, head=page.head, has_more=page.has_more)
 
-    @strawberry.field(description="One activity; null if there is none with that ID.", metadata=needs(Scope.READ))
+    @strawberry.field(
+        description="One activity; null if there is none with that ID.", metadata=needs(Scope.READ) | costs(20)
+    )
     async def activity(self, info: Info[Context, None], id: strawberry.ID) -> Activity | None:  # noqa: A002 - GraphQL
         context = info.context
         found = await context.services.stored.find(ActivityId(to_id(id, of="id")))
         return Activity.of(found) if found else None
 
     @strawberry.field(
-        description="Activities that could not be delivered, newest first. Scope ops.", metadata=needs(Scope.OPS)
+        description="Activities that could not be delivered, newest first. Scope ops.",
+        metadata=needs(Scope.OPS) | costs(50, sized_by="first", most=MOST_ITEMS),
     )
     async def dead_letters(
         self,
@@ -115,6 +123,8 @@ class Query:
         page = await context.services.settlements.page(first=checked(first), before=before, state=state)
         return DeadLetterConnection.of(page, after=after)
 
-    @strawberry.field(description="How the server is, and which transport it advises.", metadata=needs(Scope.READ))
+    @strawberry.field(
+        description="How the server is, and which transport it advises.", metadata=needs(Scope.READ) | costs(1)
+    )
     async def health(self, info: Info[Context, None]) -> Health:
         return Health.of(info.context.services.health.now)

@@ -8,7 +8,13 @@ import orjson
 from starlette.requests import Request
 
 from schema.accept import JSON
+from schema.documents import NONE, TrustedDocuments
 from schema.refusals import HttpRefusal
+
+LONGEST_LIST = 1_000
+"""Entries of a list in the variables. Where fewer are meant, the resolvers say so."""
+DEEPEST_JSON = 32
+"""Levels of a request's JSON. orjson reads 1,024 and writes 254: what is stored must be shown again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +27,13 @@ class Operation:
     extensions: dict[str, Any] | None = None
 
 
-async def read_operation(request: Request, *, body_limit: int) -> Operation:
-    """The operation of a GET or POST request.
+async def read_operation(request: Request, *, body_limit: int, documents: TrustedDocuments = NONE) -> Operation:
+    """The operation of a GET or POST request, whose text may be one of `documents`.
 
     `body_limit` is in bytes. Raises HttpRefusal (400, 413, 415), and starlette's ClientDisconnect.
     """
     if request.method == "GET":
-        return parse_operation(_query_parameters(request))
+        return parse_operation(_query_parameters(request), documents)
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != JSON:
         raise HttpRefusal(
@@ -36,16 +42,16 @@ async def read_operation(request: Request, *, body_limit: int) -> Operation:
             f"POST the operation as JSON, with the header Content-Type: {JSON}.",
             headers={"Accept-Post": JSON},
         )
-    return parse_operation(_decode(await _read_body(request, body_limit), what="The request body"))
+    return parse_operation(_decode(await _read_body(request, body_limit), what="The request body"), documents)
 
 
-def parse_operation(fields: object) -> Operation:
+def parse_operation(fields: object, documents: TrustedDocuments = NONE) -> Operation:
     """Check a decoded request. Raises HttpRefusal (400)."""
     if isinstance(fields, list):
         raise _bad("Batches are not served: send one operation per request.")
     if not isinstance(fields, dict):
         raise _bad('The request must be a JSON object such as {"query": "{ __typename }"}.')
-    query = fields.get("query")
+    query = documents.text(fields)
     if not isinstance(query, str) or not query.strip():
         raise _bad("Send the GraphQL document as a string named query.")
     name = fields.get("operationName")
@@ -83,9 +89,27 @@ async def _read_body(request: Request, limit: int) -> bytes:
 
 def _decode(text: bytes | str, *, what: str) -> object:
     try:
-        return orjson.loads(text)
+        decoded: object = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise _bad(f"{what} is not valid JSON: {error}.") from error
+    # Neither limit can be passed without as many brackets or commas: counting them takes a microsecond for 20 KB.
+    open_list, comma, open_object = (b"[", b",", b"{") if isinstance(text, bytes) else ("[", ",", "{")
+    if text.count(open_list) + text.count(open_object) > DEEPEST_JSON or text.count(comma) >= LONGEST_LIST:  # type: ignore[arg-type]
+        _check_shape(decoded, what=what)
+    return decoded
+
+
+def _check_shape(decoded: object, *, what: str) -> None:
+    left: list[tuple[object, int]] = [(decoded, 1)]
+    while left:
+        value, depth = left.pop()
+        if not isinstance(value, dict | list):
+            continue
+        if depth > DEEPEST_JSON:
+            raise _bad(f"{what} is nested more than {DEEPEST_JSON} levels deep.")
+        if isinstance(value, list) and len(value) > LONGEST_LIST:
+            raise _bad(f"{what} has a list of {len(value)} entries; {LONGEST_LIST} are taken at most.")
+        left.extend((below, depth + 1) for below in (value.values() if isinstance(value, dict) else value))
 
 
 def _bad(message: str) -> HttpRefusal:

@@ -1,9 +1,10 @@
 """The schema put together."""
 
-from resolvers.errors import Refusal, Unavailable
+from resolvers.errors import Refusal, TooMany, Unavailable
 from schema.access import enforce
 from schema.events import ActivityAdded, FeedGap, GapHealed, ReadStateChanged, StreamNotice
-from schema.executable import ExecutableSchema
+from schema.executable import USUAL, ExecutableSchema
+from schema.limits import Limits
 from schema.mutation import Mutation
 from schema.query import Query
 from schema.refusals import ExpectedError
@@ -16,12 +17,14 @@ def explain(error: BaseException) -> ExpectedError | None:
     """What clients may know of an exception: the resolvers' refusals, word for word."""
     if isinstance(error, ExpectedError):
         return error
+    if isinstance(error, TooMany):
+        return ExpectedError(error.code, str(error), extensions={"retryAfterSeconds": error.seconds})
     if isinstance(error, Refusal):
         return ExpectedError(error.code, str(error), temporary=isinstance(error, Unavailable))
     return None
 
 
-def build_schema(metrics: Metrics | None = None) -> ExecutableSchema:
+def build_schema(metrics: Metrics | None = None, *, limits: Limits = USUAL) -> ExecutableSchema:
     """The GraphQL schema; `schema.graphql` beside this file is its printed form. Raises Undecided."""
     schema = ExecutableSchema(
         query=Query,
@@ -30,6 +33,7 @@ def build_schema(metrics: Metrics | None = None) -> ExecutableSchema:
         types=[ActivityAdded, FeedGap, GapHealed, ReadStateChanged, StreamNotice],
         config=configuration(),
         explain=explain,
+        limits=limits,
         metrics=metrics,
     )
     enforce(schema._schema)  # noqa: SLF001 - graphql-core's, of which Strawberry's is made

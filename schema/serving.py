@@ -3,48 +3,16 @@
 import asyncio
 import gc
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from schema.wire import EXTENSION
+from schema.connection import USUAL, Bounds, bounded, sweep
 
 BACKLOG = 2_048
 """Connections that may wait to be accepted; the kernel's net.core.somaxconn is the other limit."""
-
-TAKES_NOTHING = timedelta(seconds=30)
-
-
-class Detached(Exception):
-    """Why uvicorn has lost a connection that is still open."""
-
-
-class Connection(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, from which a response that has begun can be taken over: see `schema.wire.Wire`."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A peer that acknowledges nothing for TAKES_NOTHING is gone, however long its machine keeps silent."""
-        super().connection_made(transport)
-        peer = transport.get_extra_info("socket")
-        if peer is not None and peer.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
-            milliseconds = TAKES_NOTHING // timedelta(milliseconds=1)
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-
-    def on_message_begin(self) -> None:
-        """Called by the parser for each request of the connection."""
-        super().on_message_begin()
-        self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]  # an object of ours
-
-    def detach(self) -> tuple[asyncio.Transport, bool]:
-        """Give the transport away: uvicorn forgets the connection as if its client had left."""
-        chunked = bool(self.cycle.chunked_encoding)
-        self._unset_keepalive_if_required()
-        self.flow.resume_reading()  # or nobody would notice that the client leaves
-        self.connection_lost(Detached())
-        return self.transport, chunked
 
 
 class Server(uvicorn.Server):
@@ -96,6 +64,12 @@ class Server(uvicorn.Server):
         drain.cancel()
         await asyncio.wait({drain})
 
+    async def on_tick(self, counter: int) -> bool:
+        """Uvicorn calls this ten times a second."""
+        if counter % 10 == 0:
+            sweep(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
     def _cut_connections(self) -> None:
         """Close without flushing: a client that reads nothing would keep its connection, and us, for ever."""
         for connection in list(self.server_state.connections):
@@ -126,25 +100,29 @@ def run_server(
     stopping: asyncio.Event,
     started: Callable[[str], None],
     listener: socket.socket | None = None,
+    bounds: Bounds = USUAL,
+    proxies: Sequence[str] = (),
 ) -> int:
     """Serve until SIGTERM, SIGINT or `stopping`; return the exit status, 0 for an orderly end.
 
     `started` is told the address when the first request would be answered. `port` 0 takes a free one. Raises OSError,
-    before anything else is done, if it cannot listen there. `listener`: a bound socket to take instead.
+    before anything else is done, if it cannot listen there. `listener`: a bound socket to take instead. `proxies`: the
+    addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
     """
     if listener is None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     config = uvicorn.Config(
         app,
-        http=Connection,
+        http=bounded(bounds),
         backlog=BACKLOG,
         ws="none",
         log_config=None,
         access_log=False,
         lifespan="on",
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
     )
     server = Server(config, drain=drain, linger=drain_within / 5)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:

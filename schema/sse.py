@@ -17,6 +17,7 @@ from schema.results import to_payload
 HEADERS = {
     "Content-Type": f"{EVENT_STREAM}; charset=utf-8",
     "Cache-Control": "no-cache, no-transform",
+    "X-Content-Type-Options": "nosniff",
     "X-Accel-Buffering": "no",  # nginx would otherwise hold events back until its buffer is full
 }
 

@@ -15,6 +15,7 @@ from schema.access import needs
 from schema.context import Context
 from schema.enums import Confirmation
 from schema.events import FeedEvent
+from schema.limits import costs
 from schema.objects import ActivityFilter, to_filter
 from schema.refusals import StreamEnded
 from schema.scalars import parse_cursor
@@ -29,7 +30,7 @@ class Subscription:
             " Keep the cursor of the last event; on reconnecting send it as `since`. With `confirm: CLIENT` an activity"
             " counts as delivered when the device says so by `acknowledge`; else it comes again after a minute."
         ),
-        metadata=needs(Scope.READ),
+        metadata=needs(Scope.READ) | costs(50),
     )
     async def activity_added(
         self,

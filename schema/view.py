@@ -1,5 +1,6 @@
 """/graphql over HTTP: JSON for queries and mutations, server-sent events for subscriptions and who asks for them."""
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
@@ -16,6 +17,7 @@ from strawberry.types.graphql import OperationType
 from schema import incidents, sse
 from schema.accept import EVENT_STREAM, GRAPHQL_JSON, HTML, JSON, RESPONSES, preferred
 from schema.conditional import revalidated
+from schema.documents import NONE, TrustedDocuments
 from schema.executable import ExecutableSchema
 from schema.opening import Subscriptions
 from schema.refusals import HttpRefusal
@@ -41,7 +43,8 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
     anything else is a fault.
     `explorer` answers a browser that has no query. `streams` is drained by the server before it stops. `stalled` is how
     long a client may take nothing, `retry` the shortest delay before an
-    EventSource reconnects (up to twice that, by `jitter`, drawn from [0, 1)). `body_limit` is in bytes. `closing` makes
+    EventSource reconnects (up to twice that, by `jitter`, drawn from [0, 1)). `body_limit` is in bytes, `longest`
+    what a query or a mutation may take. `refused` is told the code of each refusal. `closing` makes
     the last event of a stream that was refused for now, `share` tells which events are the same for everybody,
     `present` makes the schema's objects of them.
     """
@@ -55,11 +58,14 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         authenticate: Callable[[Request], Awaitable[ViewerT]],
         make_context: Callable[[Request, ViewerT], Awaitable[ContextT]],
         explorer: Callable[[Request], Awaitable[Response]],
-        admit: Callable[[ViewerT], Awaitable[Callable[[], None]]] | None = None,
+        admit: Callable[[Request, ViewerT], Awaitable[Callable[[], None]]] | None = None,
         streams: OpenStreams,
         stalled: timedelta = timedelta(seconds=10),
         retry: timedelta = timedelta(seconds=2),
         body_limit: int = 1024 * 1024,
+        documents: TrustedDocuments = NONE,
+        longest: timedelta = timedelta(seconds=10),
+        refused: Callable[[str], None] = lambda _: None,
         closing: Callable[[HttpRefusal], Mapping[str, Any] | None] | None = None,
         share: ShareKey = nobodys,
         present: Present = as_it_is,
@@ -76,6 +82,9 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         self._stalled = stalled
         self._retry = retry
         self._body_limit = body_limit
+        self._documents = documents
+        self._longest = longest.total_seconds()
+        self._refused = refused
         self._closing = closing
         self._jitter = jitter
         self._tracing = tracing
@@ -110,7 +119,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         if _is_browser(request):
             return await self._explorer(request)
         viewer = await self._authenticate(request)
-        operation = await read_operation(request, body_limit=self._body_limit)
+        operation = await read_operation(request, body_limit=self._body_limit, documents=self._documents)
         kind = self.schema.operation_type(operation.query, operation.name)
         self._name_span(operation, kind)
         if kind is OperationType.MUTATION and request.method == "GET":
@@ -123,7 +132,8 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
                 "This server is shutting down: connect again after the given delay.",
                 retry_after=self._delay(),
             )
-        release = await self._admit(viewer) if self._admit and kind is OperationType.SUBSCRIPTION else _nothing
+        subscribes = kind is OperationType.SUBSCRIPTION
+        release = await self._admit(request, viewer) if self._admit and subscribes else _nothing
         try:
             context = await self._make_context(request, viewer)
         except BaseException:
@@ -145,14 +155,24 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
             span.set({"graphql.operation.type": kind.value, "graphql.operation.name": name})
 
     async def _execute(self, operation: Operation, context: ContextT) -> ExecutionResult:
-        return await self.schema.execute(
-            operation.query,
-            variable_values=operation.variables,
-            context_value=context,
-            operation_name=operation.name,
-            operation_extensions=operation.extensions,
-            allowed_operation_types=(OperationType.QUERY, OperationType.MUTATION),
-        )
+        try:
+            async with asyncio.timeout(self._longest):
+                return await self.schema.execute(
+                    operation.query,
+                    variable_values=operation.variables,
+                    context_value=context,
+                    operation_name=operation.name,
+                    operation_extensions=operation.extensions,
+                    allowed_operation_types=(OperationType.QUERY, OperationType.MUTATION),
+                )
+        except TimeoutError as error:
+            raise HttpRefusal(
+                503,
+                "OPERATION_TIMEOUT",
+                f"This operation was given up after {self._longest:g} s; what a mutation has done stays done. Ask for"
+                " less, or try again later.",
+                retry_after=self._delay(),
+            ) from error
 
     async def _single_result(self, operation: Operation, context: ContextT) -> Response:
         event = sse.encode_event(await self._execute(operation, context), None)
@@ -172,6 +192,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         return sse.encode_opening(self._delay(), "stream open")
 
     def _refuse(self, request: Request, refusal: HttpRefusal) -> Response:
+        self._refused(refusal.code)
         media_type = preferred(_accept(request), RESPONSES)
         if refusal.temporary and request.method == "GET" and media_type == EVENT_STREAM:
             return self._refuse_softly(refusal)
@@ -208,7 +229,7 @@ def _media_type(accept: str | None, kind: OperationType | None) -> str:
 
 
 def _is_browser(request: Request) -> bool:
-    if request.method != "GET" or "query" in request.query_params:
+    if request.method != "GET" or not request.query_params.keys().isdisjoint(("query", "documentId", "extensions")):
         return False
     return preferred(_accept(request), (*RESPONSES, HTML)) == HTML
 
@@ -231,6 +252,7 @@ def _json(
             "Content-Type": f"{media_type}; charset=utf-8",
             "Vary": "Accept, Authorization",
             "Cache-Control": "private, no-store",
+            "X-Content-Type-Options": "nosniff",
             **(headers or {}),
         },
     )

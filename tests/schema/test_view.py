@@ -18,9 +18,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from strawberry.types import Info
 
+from schema.connection import Connection
 from schema.executable import ExecutableSchema
 from schema.refusals import ExpectedError, HttpRefusal, StreamEnded
-from schema.serving import Connection, Server
+from schema.serving import Server
 from schema.sse_response import LAST_WORD
 from schema.streams import OpenStreams
 from schema.view import GraphQLView

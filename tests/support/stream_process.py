@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from strawberry.types import Info
 
+from schema.connection import Connection
 from schema.executable import ExecutableSchema
 from schema.refusals import StreamEnded
-from schema.serving import Connection, Server
+from schema.serving import Server
 from schema.streams import OpenStreams
 from schema.view import GraphQLView
 from schema.wire import Wire
