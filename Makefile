@@ -71,6 +71,15 @@ lock: $(VENV)/.dev ## Renew the lock files
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --group node -o requirements-node.lock
 	cd client-example && npm install --package-lock-only
 
+audit: $(VENV)/.dev $(NODE_MODULES) ## Ask the indexes for known weaknesses of what is locked, where they serve advisories
+	@$(WITH_NODE) VENV=$(VENV) .ci/audit
+
+sbom: $(VENV)/.dev $(NODE_MODULES) ## Write dist/sbom-python.json and dist/sbom-node.json (CycloneDX), from the lock files
+	@mkdir -p dist
+	@$(BIN)/python -m tests.support.sbom requirements.lock > dist/sbom-python.json
+	@cd client-example && $(WITH_NODE) npm sbom --sbom-format cyclonedx --package-lock-only > ../dist/sbom-node.json
+	@echo "dist/sbom-python.json and dist/sbom-node.json"
+
 clean: ## Remove what was built; the demo's data stays
 	rm -rf $(VENV) client-example/node_modules client-example/dist tests/benchmarks/.built tests/benchmarks/peers/*/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
@@ -111,4 +120,4 @@ $(PAGES): $(NODE_MODULES) $(shell find client-example/src client-example/explore
 $(CLIENT): $(NODE_MODULES) $(wildcard client-example/src/activity-stream/*.ts client-example/src/activity-stream/*/*.ts)
 	@cd client-example && $(WITH_NODE) npm run --silent compile-tests
 
-.PHONY: help demo test rules chaos bench fault-matrix check lint types contracts sdl-check sdl format pages client-check client-mutants lock clean
+.PHONY: help demo test rules chaos bench fault-matrix check lint types contracts sdl-check sdl format pages client-check client-mutants lock audit sbom clean
