@@ -1,0 +1,96 @@
+"""The published nginx configuration, in a real nginx with TLS, before a real server."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.nginx import has_nginx, nginx
+from tests.support.server import Client, ServerProcess, token
+
+pytestmark = pytest.mark.skipif(not has_nginx(), reason="needs nginx and openssl: apt-get install nginx-light openssl")
+
+
+def trusting(certificate: Path) -> ssl.SSLContext:
+    """TLS that believes this certificate alone."""
+    return ssl.create_default_context(cafile=str(certificate))
+
+
+async def test_stream_passes_nginx_unbuffered(start_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
+    """Through TLS and nginx an event arrives when it was published, not when a buffer is full."""
+    server = await start_server(TRUSTED_PROXIES="127.0.0.1").start()
+    body = {"query": "subscription { activityAdded { __typename ... on ActivityAdded { activity { title } } } }"}
+    async with (
+        nginx(tmp_path, upstream=server.url.removeprefix("http://")) as (url, certificate),
+        httpx.AsyncClient(base_url=url, verify=trusting(certificate), trust_env=False, timeout=20) as http,
+        Client(server.url, "carol", "publish") as publisher,
+        http.stream(
+            "POST",
+            "/graphql",
+            json=body,
+            headers={"Authorization": f"Bearer {token('alice')}", "Accept": "text/event-stream"},
+        ) as stream,
+    ):
+        lines = stream.aiter_lines()
+        assert stream.status_code == 200
+        while "StreamNotice" not in await anext(lines):
+            pass
+        await publisher.ask('mutation { publishActivity(input: {type: VOTE, title: "Bells"}) { __typename } }')
+        published = time.monotonic()
+        while "Bells" not in await anext(lines):
+            pass
+
+        assert time.monotonic() - published < 5
+
+
+async def test_nginx_speaks_http2_and_hides_the_metrics(
+    start_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
+    """A browser is offered HTTP/2, answers say to come by TLS only, and metrics are for those inside."""
+    server = await start_server().start()
+    async with nginx(tmp_path, upstream=server.url.removeprefix("http://")) as (url, certificate):
+        context = trusting(certificate)
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        async with httpx.AsyncClient(base_url=url, verify=trusting(certificate), trust_env=False) as http:
+            alive, metrics = await http.get("/livez"), await http.get("/metrics")
+            too_large = await http.post("/graphql", content=b" " * 2**21)
+
+        assert (await negotiated(url, context), alive.status_code, metrics.status_code) == ("h2", 200, 404)
+        assert too_large.status_code == 413
+        assert "max-age" in alive.headers["strict-transport-security"]
+
+
+async def test_only_a_trusted_proxy_says_who_the_client_is(
+    start_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
+    """Whatever address a client claims, one address has one limit: behind nginx, and without it."""
+    server = await start_server(TRUSTED_PROXIES="127.0.0.1", MAX_OPERATIONS_PER_MINUTE_PER_ADDRESS="5").start()
+    async with (
+        nginx(tmp_path, upstream=server.url.removeprefix("http://")) as (url, certificate),
+        httpx.AsyncClient(base_url=url, verify=trusting(certificate), trust_env=False) as http,
+    ):
+        statuses = [
+            (
+                await http.post(
+                    "/graphql",
+                    json={"query": "{ __typename }"},
+                    headers={"Authorization": f"Bearer {token(f'user{n}')}", "X-Forwarded-For": f"10.0.0.{n}"},
+                )
+            ).status_code
+            for n in range(12)
+        ]
+
+    assert 429 in statuses
+
+
+async def negotiated(url: str, context: ssl.SSLContext) -> str | None:
+    """The protocol that TLS agrees upon."""
+    parts = httpx.URL(url)
+    _, writer = await asyncio.open_connection(parts.host, parts.port, ssl=context)
+    chosen: ssl.SSLObject = writer.get_extra_info("ssl_object")
+    writer.close()
+    return chosen.selected_alpn_protocol()
