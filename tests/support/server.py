@@ -164,9 +164,9 @@ class Client:
         return (await self._http.get(path)).text
 
     @asynccontextmanager
-    async def subscribe(self, **variables: Any) -> AsyncIterator["Stream"]:
-        """Open activityAdded; leaving the block drops the connection."""
-        body = {"query": SUBSCRIPTION, "variables": variables}
+    async def subscribe(self, *, query: str | None = None, **variables: Any) -> AsyncIterator["Stream"]:
+        """Open activityAdded, by SUBSCRIPTION or another query; leaving the block drops the connection."""
+        body = {"query": query or SUBSCRIPTION, "variables": variables}
         async with aconnect_sse(self._http, "POST", "/graphql", json=body) as source:
             yield Stream(source.aiter_sse())
 
