@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from resolvers.activities import Activity, ActivityType, BillId, MpId
 from resolvers.database.feed import StoredActivities
 from resolvers.errors import InvalidInput
+from resolvers.storable import EARLIEST, storable_instant, storable_metadata
 
 LONGEST_TITLE = 500
 LONGEST_SUMMARY = 5_000
@@ -33,12 +34,12 @@ async def publish_activity(
     _check(len(summary or "") <= LONGEST_SUMMARY, f"'summary' must have at most {LONGEST_SUMMARY} characters.")
     _check("\0" not in f"{title}{summary}{url}", "Text cannot contain the character U+0000.")
     if url is not None:
-        parts = urlsplit(url)
         _check(
-            parts.scheme in {"http", "https"} and bool(parts.netloc) and len(url) <= LONGEST_URL,
+            len(url) <= LONGEST_URL and _is_address(url),
             f"'url' must be an http or https address of at most {LONGEST_URL} characters.",
         )
     _check(occurred_at is None or occurred_at.tzinfo is not None, "'occurredAt' needs a time zone, as in …T10:00:00Z.")
+    _check_storable(occurred_at, metadata)
     values: dict[str, object] = {
         "type": type_.value,
         "title": title,
@@ -57,3 +58,23 @@ async def publish_activity(
 def _check(holds: bool, sentence: str) -> None:
     if not holds:
         raise InvalidInput(sentence)
+
+
+def _is_address(url: str) -> bool:
+    """Whether it can be a link; urlsplit takes line feeds out of an address, and a browser would too."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.netloc) and url.isprintable() and " " not in url
+
+
+def _check_storable(occurred_at: datetime | None, metadata: Mapping[str, Any]) -> None:
+    try:
+        storable_metadata(metadata)
+    except ValueError as error:
+        raise InvalidInput(f"'metadata' cannot be stored: {error}.") from error
+    try:
+        storable_instant(occurred_at or EARLIEST)
+    except ValueError as error:
+        raise InvalidInput(f"'occurredAt' cannot be stored: {error}.") from error

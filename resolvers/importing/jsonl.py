@@ -1,9 +1,7 @@
 """JSON lines, for any source; docs/import-format.md describes them."""
 
 import difflib
-import json
-import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
@@ -11,33 +9,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from resolvers.activities import ActivityType
 from resolvers.importing.records import ActivityRecord, BillRecord, ImportProblem, ImportRefused, MpRecord
+from resolvers.storable import storable_instant, storable_metadata
 
 WITHOUT_NULL = r"^[^\x00]*$"
-LARGEST_METADATA = 65_536
-"""Bytes, as PostgreSQL writes JSON: the limit of its column."""
-EARLIEST, LATEST = datetime(1000, 1, 2, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
-_ESCAPED_NULL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-
-
-def _storable_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
-    try:
-        compact = orjson.dumps(metadata).decode()
-    except TypeError as error:  # its limit is 254 levels
-        raise ValueError("nested too deeply") from error
-    # The separators of the standard library are those of jsonb, so the size is the one that the column checks.
-    if len(json.dumps(metadata, ensure_ascii=False).encode()) > LARGEST_METADATA:
-        raise ValueError(f"larger than {LARGEST_METADATA} bytes")
-    if _ESCAPED_NULL.search(compact):
-        raise ValueError("holds the character U+0000, which PostgreSQL does not store")
-    return metadata
-
-
-def _storable_instant(instant: datetime) -> datetime:
-    if not EARLIEST <= instant <= LATEST:
-        raise ValueError("not between the years 1000 and 9999")
-    return instant
-
-
 Text = Annotated[str, Field(min_length=1, max_length=500, pattern=WITHOUT_NULL)]
 
 
@@ -67,12 +41,12 @@ class ActivityLine(_Strict):
     id: Annotated[str, Field(min_length=1, max_length=200, pattern=WITHOUT_NULL)]
     type: ActivityType
     title: Text
-    occurred_at: Annotated[AwareDatetime, AfterValidator(_storable_instant)]
+    occurred_at: Annotated[AwareDatetime, AfterValidator(storable_instant)]
     summary: Annotated[str, Field(max_length=5_000, pattern=WITHOUT_NULL)] | None = None
     url: Annotated[str, Field(max_length=2_000, pattern=r"^https?://[^\s\x00]+$")] | None = None
     mp: MpLine | None = None
     bill: BillLine | None = None
-    metadata: Annotated[dict[str, Any], AfterValidator(_storable_metadata)] = Field(default_factory=dict)
+    metadata: Annotated[dict[str, Any], AfterValidator(storable_metadata)] = Field(default_factory=dict)
 
     def record(self) -> ActivityRecord:
         """The record it stands for."""
