@@ -49,7 +49,7 @@ def targets() -> list[Hostile]:
         "/graphiql/assets/..%5c..%5capp.py", "/graphiql/assets//etc/passwd", "/graphiql/assets/%00", "/%", "/graphql%00",
         "/graphiql/assets/" + "a" * 300, "/graphql;x=1", "/metrics/../graphql/x", "/debug", "/admin",
     ]  # fmt: skip
-    parameters = {
+    parameters: dict[str, tuple[str, int, str]] = {
         "no query": ("/graphql?x=1", 400, BAD),
         "empty query": ("/graphql?query=", 400, BAD),
         "query of spaces": ("/graphql?query=%20%20", 400, BAD),
@@ -64,8 +64,8 @@ def targets() -> list[Hostile]:
     return [
         *(Hostile(f"GET {path[:60]}", request("GET", path), 404) for path in elsewhere),
         *(
-            Hostile(f"GET with {what}", request("GET", path), *expected)
-            for what, (path, *expected) in parameters.items()
+            Hostile(f"GET with {what}", request("GET", path), status, code)
+            for what, (path, status, code) in parameters.items()
         ),
         Hostile("a target of 40 KB", request("GET", GET_FINE + "&x=" + "a" * 40_000), 431),
         Hostile("a target of 200 KB", request("GET", GET_FINE + "&x=" + "a" * 200_000), 431),
@@ -78,7 +78,7 @@ def heads() -> list[Hostile]:
     """Headers that are too large, malformed, or mean two things at once."""
     many = {f"X-{number}": "a" * 40 for number in range(1_000)}
     smuggled = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
-    chunked = {"Transfer-Encoding": "chunked", "Content-Length": b""}
+    chunked: dict[str, str | bytes] = {"Transfer-Encoding": "chunked", "Content-Length": b""}
     return [
         Hostile("a header of 40 KB", request(headers={"X": "a" * 40_000}, body=FINE), 431),
         Hostile("a header of 1 MB", request(headers={"X": "a" * 1_000_000}, body=FINE), 431),
@@ -213,7 +213,7 @@ def bodies() -> list[Hostile]:
         "a hash of nothing known": "PERSISTED_QUERY_NOT_FOUND",
         "Apollo's hash, unknown": "PERSISTED_QUERY_NOT_FOUND",
     }
-    chunked = {"Transfer-Encoding": "chunked", "Content-Length": b""}
+    chunked: dict[str, str | bytes] = {"Transfer-Encoding": "chunked", "Content-Length": b""}
     endless = b"".join(b"10000\r\n" + b" " * 65_536 + b"\r\n" for _ in range(40))
     return [
         *(Hostile(f"body: {name}", request(body=body), 400, special.get(name, BAD)) for name, body in broken.items()),
