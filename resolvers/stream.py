@@ -273,7 +273,12 @@ class LiveStream:
 
     def leave(self) -> None:
         """The stream is over."""
-        self.alone().leave()
+        consumer = self.alone()
+        if self._outlet is not None and self._outlet.starved and self._closed is None:
+            self._closed = Closed.STALLED
+            self._parts.health.delivery.failed(max(1, len(consumer.books.given)))
+            consumer.books.stalled()
+        consumer.leave()
 
     async def events(self) -> AsyncGenerator[Event]:
         """HELLO with the starting cursor, what is missing already, then activities and bookmarks, at last CLOSING."""

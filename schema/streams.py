@@ -57,7 +57,7 @@ class OpenStreams:
                 continue
             if wire.stands_still():
                 log.info("cutting a stream: its client takes nothing")
-                wire.abort()
+                wire.starve()
             elif wire.silent_for() == BEATS - 1 and not wire.is_full:
                 wire.write(frame(sse.HEARTBEAT, chunked=wire.chunked))
         if self._wires:

@@ -52,6 +52,7 @@ class Wire(asyncio.Protocol):
         "_taken",
         "_transport",
         "chunked",
+        "starved",
     )
 
     def __init__(
@@ -69,6 +70,7 @@ class Wire(asyncio.Protocol):
         self._sent = self._taken = 0
         self._silent = self._silent_since = 0
         self._asked = -1
+        self.starved = False
         self._room: asyncio.Future[None] | None = None
         self._transport, self.chunked = connection.detach()
         socket: Any = self._transport.get_extra_info("socket")
@@ -102,7 +104,7 @@ class Wire(asyncio.Protocol):
                     await asyncio.shield(self._room)
             except TimeoutError:
                 if self.taken() <= before:
-                    self.abort()
+                    self.starve()
                     raise ConnectionCut from None
 
     def sent(self) -> int:
@@ -149,6 +151,11 @@ class Wire(asyncio.Protocol):
     def abort(self) -> None:
         """Close the connection without waiting for what it has not taken."""
         self._transport.abort()
+
+    def starve(self) -> None:
+        """Cut it because its peer takes nothing; whoever cleans up counts what it was given as failed."""
+        self.starved = True
+        self.abort()
 
     def pause_writing(self) -> None:
         """The transport keeps more than WRITE_BUFFER."""

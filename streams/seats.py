@@ -28,6 +28,11 @@ cores; receipts that were written meanwhile would make it two. Deliveries that f
 class Outlet(Acceptance, Protocol):
     """A connection that takes bytes without waiting; what it cannot send at once it keeps."""
 
+    @property
+    def starved(self) -> bool:
+        """Whether it was cut because its peer took nothing."""
+        ...
+
     def abort(self) -> None:
         """Cut it."""
         ...

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import json
+import socket
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from telemetry.tasks import end
 from tests.end_to_end.test_alerts import address, server, watching
 from tests.support.parliament import insert_activities
 from tests.support.prometheus import Prometheus, prometheus
-from tests.support.server import REPOSITORY, Client, ServerProcess
+from tests.support.server import REPOSITORY, Client, ServerProcess, token
 from tests.support.waiting import wait_until
 
 __all__ = ["server", "watching"]  # fixtures
@@ -130,6 +132,44 @@ async def test_devices_that_never_confirm_fill_the_pel_until_they_do(
                 answer = await client.ask(ACKNOWLEDGE, through=newest, device=name)
                 assert answer["acknowledge"]["__typename"] == "Acknowledged"
         await watching.resolves(*alerts)
+
+
+@contextlib.contextmanager
+def deaf(server: ServerProcess, user: str) -> Iterator[None]:
+    """A stream whose client never reads: its kernel takes some kilobytes."""
+    host, port = address(server).split(":")
+    body = json.dumps(
+        {"query": "subscription { activityAdded { cursor ... on ActivityAdded { activity { summary } } } }"}
+    )
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.connect((host, int(port)))
+        head = f"POST /graphql HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token(user)}\r\n"
+        more = f"Accept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall((head + more + body).encode())
+        yield
+
+
+async def test_network_that_takes_nothing_fires(
+    server: ServerProcess, database: AsyncEngine, watching: Prometheus
+) -> None:
+    """Streams that nobody reads are cut after ten seconds; what they were given has failed, and burns the budget."""
+    alerts = ("LowSSEDeliverySuccessRate", "SSESuccessBudgetBurn")
+
+    async def streams() -> float:
+        async with Client(server.url) as client:
+            lines = (await client.text("/metrics")).splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith("sse_connections_active "))
+
+    with deaf(server, "alice"), deaf(server, "bob"):
+        await wait_until(lambda: _is(streams, 2), description="both are open", every=0.1)
+        await insert_activities(database, 400, summary=BIG)
+        await watching.fires(*alerts, within=120)
+    await watching.resolves(*alerts)
+
+
+async def _is(measure: Callable[[], Awaitable[float]], wanted: float) -> bool:
+    return await measure() == wanted
 
 
 async def test_too_many_dead_letters_halt_dead_lettering(

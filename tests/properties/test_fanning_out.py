@@ -81,6 +81,7 @@ class Stream:
     seat: Seat[str] | None = None
     received: bytes = b""
     reached: int = 0
+    starved: bool = False
     before: tuple[int, int] = (0, 0)
     given: list[Given] = field(default_factory=list)
 

@@ -14,6 +14,7 @@ from streams.keys import Keys
 from streams.steps import Closed
 from streams.subscribers import Subscriber
 from telemetry.advice import Transport, advise
+from telemetry.flow import Failure
 from tests.support.composed import composed, publish
 from tests.support.parliament import insert_activities
 from tests.support.seats import Reader, Screen, expires
@@ -161,6 +162,23 @@ async def test_seat_whose_connection_takes_nothing_is_cut(floor: Floor, monkeypa
         ("Activity 0", 2)
     ]
     again.leave()
+
+
+async def test_what_a_starved_connection_was_given_has_failed(floor: Floor) -> None:
+    """Where the connection was cut for taking nothing before the sweep saw to it, the SLO counts it all the same."""
+    reader = await Reader(floor, Screen()).connect()
+    assert reader.stream is not None
+    reader.deaf = True
+    await publish(floor, 2)
+    await wait_until(lambda: b"Activity 1" in reader.received, description="both were written")
+
+    reader.starved = True
+    reader.leave()
+
+    assert reader.stream.closed is Closed.STALLED
+    failures = floor.metrics.flow.failures
+    assert sum(count for (*_, kind), count in failures.items() if kind == Failure.STALLED) == 2
+    assert floor.metrics.flow.unaccounted == 0
 
 
 async def test_stream_that_rises_and_sits_down_again_misses_nothing(floor: Floor) -> None:

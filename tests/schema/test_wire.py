@@ -110,6 +110,7 @@ async def test_sending_waits_for_room_and_cuts_who_makes_none() -> None:
         with pytest.raises(ConnectionCut):
             await sending
         assert wire.is_gone
+        assert wire.starved
 
 
 async def test_bytes_that_wait_in_vain_are_noticed() -> None:

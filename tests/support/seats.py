@@ -67,6 +67,7 @@ class Reader:
     received: bytes = b""
     deaf: bool = False
     aborted: bool = False
+    starved: bool = False
     _taken: int = 0
     _task: asyncio.Task[None] | None = None
     stream: LiveStream | None = None
