@@ -18,7 +18,6 @@ from typing import Any, Self
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.routing import BaseRoute
@@ -488,7 +487,7 @@ def build(
         chaos=chaos,
     )
     routes = [*_pages(explorer, identities, chaos, authentication), *probes(readiness=readiness, registry=shown)]
-    pages = Starlette(routes=routes, middleware=[Middleware(SafetyHeaders)], lifespan=lifespan)
+    pages = SafetyHeaders(Starlette(routes=routes, lifespan=lifespan))
     app = HttpMetrics(door.cors(FrontDoor(view, pages), cookies=settings.auth_cookie is not None), metrics=metrics)
 
     async def drain() -> None:
