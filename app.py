@@ -451,6 +451,7 @@ def build(
         more |= {"chaos": chaos.run}
     if isinstance(tokens, SigningKeys):
         more |= {"signing keys": tokens.run}
+        readiness.can_check_tokens = tokens.known
     shown = metrics.registry
     if place is not None:
         shared = SharedMetrics(metrics.registry, directory=place.metrics, name=str(place.number))

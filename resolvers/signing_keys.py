@@ -56,6 +56,10 @@ class SigningKeys:
         self._fetching: asyncio.Task[None] | None = None
         self._fetched_at: float | None = None
 
+    def known(self) -> bool:
+        """Whether there is any key to check a token with."""
+        return bool(self._keys)
+
     async def run(self) -> None:
         """Renew the keys until cancelled, sooner while none are known."""
         while True:

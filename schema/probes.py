@@ -15,11 +15,15 @@ from telemetry.health import HealthSampler
 
 @dataclass(slots=True)
 class Readiness:
-    """Whether this process should get traffic. Redis may be away: it then answers polls, which is its job."""
+    """Whether this process should get traffic. Redis may be away: it then answers polls, which is its job.
+
+    `can_check_tokens`: whether any key is known that a token could be checked with.
+    """
 
     health: HealthSampler
     draining: asyncio.Event
     eviction_policy: str | None = None
+    can_check_tokens: Callable[[], bool] = lambda: True
 
     def problems(self) -> list[str]:
         """What is in the way, each a sentence; empty when ready."""
@@ -32,6 +36,8 @@ class Readiness:
             found.append(
                 f"Redis' maxmemory-policy is {self.eviction_policy}, which evicts the stream: set it to noeviction."
             )
+        if not self.can_check_tokens():
+            found.append("No signing keys are known: fetch AUTH_JWKS_URL from here, it has to answer with usable keys.")
         return found
 
 
