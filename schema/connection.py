@@ -74,7 +74,7 @@ class Connection(HttpToolsProtocol):
         """Called by the parser for each request of the connection."""
         super().on_message_begin()
         self._in_head, self._head_bytes = True, 0
-        if self._since is None:
+        if self._since is None and not self.transport.is_closing():  # a refused one is waited for no more
             self._since = self.loop.time()
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]  # an object of ours
 
