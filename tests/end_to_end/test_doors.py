@@ -59,3 +59,23 @@ async def test_doors_of_a_server(start_server: Callable[..., ServerProcess]) -> 
         metrics = (await http.get("/metrics")).text
         for series in ('refusals_total{code="CROSS_SITE"} 3.0', 'connections_cut_total{reason="head_time"} 1.0'):
             assert series in metrics
+
+
+async def test_server_whose_identity_provider_is_away_says_so(start_server: Callable[..., ServerProcess]) -> None:
+    """It is alive and not ready: nobody's token can be checked, which is no fault of theirs."""
+    provider = {
+        "AUTH_JWKS_URL": "http://127.0.0.1:1/keys",
+        "AUTH_ISSUER": "https://id.example",
+        "AUTH_AUDIENCE": "bell",
+    }
+    unsigned = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.e30.AAAA"  # {"alg":"RS256","kid":"a"}
+    server = start_server(AUTH_SECRET="", **provider)
+    async with server, httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=20) as http:
+        ready = await http.get("/readyz")
+        alive = await http.get("/livez")
+        asked = await http.post("/graphql", json=HEALTH, headers={"Authorization": f"Bearer {unsigned}"})
+
+    assert (ready.status_code, alive.status_code) == (503, 200)
+    assert any("AUTH_JWKS_URL" in problem for problem in ready.json()["problems"])
+    assert code(asked) == (503, "UNAVAILABLE")
+    assert asked.headers["retry-after"] == "5"
