@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from schema.connection import Bounds, bounded, sweep
+from schema.connection import Bounds, Connection, bounded, sweep
 from schema.serving import Server
 from tests.support.waiting import wait_until
 
@@ -167,10 +167,15 @@ async def test_what_follows_a_refused_head_is_not_read(running: Running) -> None
 
 
 async def test_each_head_of_a_connection_is_measured_by_itself(running: Running) -> None:
-    """A client that keeps its connection may send heads within the bound for as long as it likes."""
+    """A client that keeps its connection may send heads within the bound for as long as it likes, in pieces too."""
     async with running.connection() as (reader, writer):
+        [connection] = running.server.server_state.connections
+        assert isinstance(connection, Connection)
         for _ in range(5):
-            writer.write(get(padding=HEAD - 100))
+            head = get(padding=HEAD - 100)
+            writer.write(head[:500])
+            await wait_until(lambda: connection._in_head and connection._head_bytes > 0, description="a piece is there")
+            writer.write(head[500:])
             assert (await answered(reader)).startswith(b"HTTP/1.1 200 ")
         writer.write(get(padding=HEAD))
         assert (await end_of(reader)).startswith(b"HTTP/1.1 431 ")
