@@ -1,21 +1,17 @@
-// What the page asks beside the stream. operations.test.ts holds it against the server's schema.
-import type { Activity, ActivityFilter, ActivityType, Cursor, Operation, ReadState } from '../activity-stream/index.ts';
+// What the page asks beside the stream; generated.ts has the types, made of it and of the server's schema (`npm run codegen`).
+import type { Operation } from '../activity-stream/index.ts';
+import type {
+  FeedPageQuery, FeedPageQueryVariables, MarkAllReadMutation, MarkAllReadMutationVariables, MarkReadMutation,
+  MarkReadMutationVariables, PublishMutation, PublishMutationVariables, UnreadQuery, UnreadQueryVariables,
+} from './generated.ts';
+
+type Page = FeedPageQuery['feed'];
 
 /** `id` is of viewer and activity; null for one that came by the stream. */
-export interface FeedEdge {
-  id: string | null;
-  isRead: boolean;
-  node: Activity;
-}
+export type FeedEdge = Omit<Page['edges'][number], 'id'> & { id: string | null };
+export type FeedPage = Omit<Page, 'edges'> & { edges: FeedEdge[] };
 
-export interface FeedPage {
-  head: Cursor;
-  unreadCount: number;
-  edges: FeedEdge[];
-  pageInfo: { hasNextPage: boolean; endCursor: string | null };
-}
-
-export const FEED: Operation<{ feed: FeedPage }, { first: number; after: string | null; filter: ActivityFilter | null }> = {
+export const FEED: Operation<{ feed: FeedPage }, FeedPageQueryVariables> = {
   query: /* GraphQL */ `
   query FeedPage($first: Int! = 20, $after: String, $filter: ActivityFilter) {
     feed(first: $first, after: $after, filter: $filter) {
@@ -31,31 +27,28 @@ export const FEED: Operation<{ feed: FeedPage }, { first: number; after: string 
   }`,
 };
 
-export const UNREAD: Operation<{ feed: { unreadCount: number } }, { filter: ActivityFilter | null }> = {
+export const UNREAD: Operation<UnreadQuery, UnreadQueryVariables> = {
   query: /* GraphQL */ `
   query Unread($filter: ActivityFilter) {
     feed(first: 1, filter: $filter) { unreadCount }
   }`,
 };
 
-export const MARK_READ: Operation<{ markRead: { readState: ReadState } }, { ids: string[] }> = {
+export const MARK_READ: Operation<MarkReadMutation, MarkReadMutationVariables> = {
   query: /* GraphQL */ `
   mutation MarkRead($ids: [ID!]!) {
     markRead(activityIds: $ids) { readState { unreadCount version } }
   }`,
 };
 
-export const MARK_ALL_READ: Operation<{ markAllRead: { readState: ReadState } }, { through: Cursor }> = {
+export const MARK_ALL_READ: Operation<MarkAllReadMutation, MarkAllReadMutationVariables> = {
   query: /* GraphQL */ `
   mutation MarkAllRead($through: Cursor!) {
     markAllRead(through: $through) { readState { unreadCount version } }
   }`,
 };
 
-export const PUBLISH: Operation<
-  { publishActivity: { __typename: 'PublishedActivity' } | { __typename: 'ActivityRefused'; message: string } },
-  { type: ActivityType; title: string }
-> = {
+export const PUBLISH: Operation<PublishMutation, PublishMutationVariables> = {
   query: /* GraphQL */ `
   mutation Publish($type: ActivityType!, $title: String!) {
     publishActivity(input: { type: $type, title: $title }) { __typename ... on ActivityRefused { message } }
