@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.nginx import Way, nginx
 from tests.support.server import ServerProcess, token
 
 
@@ -37,6 +38,20 @@ async def start_server(
 async def server(start_server: Callable[..., ServerProcess]) -> ServerProcess:
     """One running server."""
     return await start_server().start()
+
+
+@pytest.fixture(params=["direct", "nginx"])
+async def way(
+    request: pytest.FixtureRequest, start_server: Callable[..., ServerProcess], tmp_path: Path
+) -> AsyncIterator[Way]:
+    """A server, reached at its own address, and by TLS through docs/nginx.conf."""
+    cookie = "session" if request.param == "direct" else "__Host-session"
+    server = await start_server(TRUSTED_PROXIES="127.0.0.1", AUTH_COOKIE=cookie).start()
+    if request.param == "direct":
+        yield Way(server, server.url, cookie)
+        return
+    async with nginx(tmp_path, upstream=server.url.removeprefix("http://")) as proxy:
+        yield Way(server, proxy.url, cookie, proxy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class Seen:
 
 
 @asynccontextmanager
-async def browser(built: str) -> AsyncIterator[BrowserContext]:
+async def browser(built: str, *, ignore_https_errors: bool = False) -> AsyncIterator[BrowserContext]:
     """Headless Chromium, if `built` has been built. Under CI its lack, and that of a build, is a failure."""
     if not (DIST / built / "index.html").is_file():
         reason = f"{DIST / built} is not built: run 'make pages'"
@@ -49,7 +49,9 @@ async def browser(built: str) -> AsyncIterator[BrowserContext]:
         pytest.skip("no chromium on PATH: apt-get install --no-install-recommends chromium")
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(executable_path=chromium, args=["--disable-dev-shm-usage"])
-        context = await launched.new_context(viewport={"width": 1280, "height": 900})
+        context = await launched.new_context(
+            viewport={"width": 1280, "height": 900}, ignore_https_errors=ignore_https_errors
+        )
         context.set_default_timeout(30 * SECONDS)
         expect.set_options(timeout=30 * SECONDS)
         yield context

@@ -1,14 +1,18 @@
 """A real nginx with the configuration of docs/nginx.conf, and a certificate of its own."""
 
 import asyncio
+import os
 import shutil
 import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.server import REPOSITORY
+import pytest
+
+from tests.support.server import REPOSITORY, ServerProcess
 from tests.support.waiting import wait_until
 
 PUBLISHED = REPOSITORY / "docs" / "nginx.conf"
@@ -18,7 +22,8 @@ pid {directory}/pid;
 error_log {directory}/error.log warn;
 events {{ worker_connections 1024; }}
 http {{
-  access_log off;
+  log_format answered '$server_protocol $request_method $uri $status $upstream_status';
+  access_log {directory}/access.log answered;
   client_body_temp_path {directory}/body;
   proxy_temp_path {directory}/proxy;
   fastcgi_temp_path {directory}/fastcgi;
@@ -29,9 +34,45 @@ http {{
 """
 
 
-def has_nginx() -> bool:
-    """Whether nginx and openssl are installed."""
-    return shutil.which("nginx") is not None and shutil.which("openssl") is not None
+@dataclass(frozen=True, slots=True)
+class Nginx:
+    """A running nginx: where it listens, its certificate with the key, and what it logs."""
+
+    url: str
+    certificate: Path
+    key: Path
+    log: Path
+
+    def answered(self) -> list[str]:
+        """What has ended, a line each: protocol, method, path, status, status of the server behind."""
+        return self.log.read_text().splitlines()
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A running server, and how clients reach it: at its own address, or through nginx."""
+
+    server: ServerProcess
+    url: str
+    cookie: str
+    """The name of the one that may carry a token."""
+    nginx: Nginx | None = None
+
+    @property
+    def trust(self) -> dict[str, str]:
+        """Variables by which node and curl believe nginx's certificate."""
+        if self.nginx is None:
+            return {}
+        return {"NODE_EXTRA_CA_CERTS": str(self.nginx.certificate), "CURL_CA_BUNDLE": str(self.nginx.certificate)}
+
+
+def require_nginx() -> None:
+    """Skip the test where nginx or openssl is missing; under CI, fail it."""
+    if shutil.which("nginx") is None or shutil.which("openssl") is None:
+        reason = "needs nginx and openssl: apt-get install nginx-light openssl"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
 
 
 def make_certificate(directory: Path) -> tuple[Path, Path]:
@@ -50,8 +91,9 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
 
 
 @asynccontextmanager
-async def nginx(directory: Path, *, upstream: str) -> AsyncIterator[tuple[str, Path]]:
-    """Run nginx before the server at `upstream` (host:port): its URL, and the certificate to trust."""
+async def nginx(directory: Path, *, upstream: str) -> AsyncIterator[Nginx]:
+    """Run nginx before the server at `upstream` (host:port)."""
+    require_nginx()
     certificate, key = make_certificate(directory)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -83,7 +125,7 @@ async def nginx(directory: Path, *, upstream: str) -> AsyncIterator[tuple[str, P
 
     try:
         await wait_until(listens, description="nginx listens", every=0.05)
-        yield f"https://localhost:{port}", certificate
+        yield Nginx(f"https://localhost:{port}", certificate, key, directory / "access.log")
     finally:
         if process.returncode is None:
             process.terminate()
