@@ -1,4 +1,4 @@
-"""Clients that others wrote, unmodified, against a real server: docs/clients.md shows what each needs."""
+"""Clients that others wrote, unmodified, at a real server and through nginx: docs/clients.md shows what each needs."""
 
 import asyncio
 import json
@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import expect
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.support.browsing import browser
-from tests.support.parliament import insert_activities
+from tests.support.nginx import Way
 from tests.support.server import REPOSITORY, Client, ServerProcess, token
 from tests.support.waiting import wait_until
 
@@ -69,11 +66,12 @@ class Lines:
 
 
 @asynccontextmanager
-async def running(script: Path, client: str, server: ServerProcess) -> AsyncIterator[Lines]:
+async def running(script: Path, client: str, way: Way) -> AsyncIterator[Lines]:
     """Run a client until the block is left."""
     process = await asyncio.create_subprocess_exec(
-        "node", script, client, f"{server.url}/graphql", token("alice"), stdout=asyncio.subprocess.PIPE
-    )
+        "node", script, client, f"{way.url}/graphql", token("alice"),
+        stdout=asyncio.subprocess.PIPE, env={**os.environ, **way.trust},
+    )  # fmt: skip
     try:
         yield Lines(process)
     finally:
@@ -96,12 +94,12 @@ async def hello(lines: Lines) -> None:
 
 
 @pytest.mark.parametrize("client", ["graphql-sse", "urql", "urql-fetch", "apollo", "relay"])
-async def test_a_client_asks_and_listens(script: Path, server: ServerProcess, client: str) -> None:
+async def test_a_client_asks_and_listens(script: Path, way: Way, client: str) -> None:
     """Its query is answered, by all but graphql-sse as JSON that no cache keeps; three activities arrive in order."""
-    async with running(script, client, server) as lines:
+    async with running(script, client, way) as lines:
         answer = await lines.until("query")
         await hello(lines)
-        await publish(server, "one", "two", "three")
+        await publish(way.server, "one", "two", "three")
         end = await lines.until("end")
 
     assert answer["errors"] is None
@@ -119,11 +117,11 @@ async def test_a_client_asks_and_listens(script: Path, server: ServerProcess, cl
     assert [line["errors"] for line in lines.said if "event" in line] == [None] * len(lines.all("event"))
 
 
-async def test_apollo_keeps_activities_by_their_id(script: Path, server: ServerProcess) -> None:
+async def test_apollo_keeps_activities_by_their_id(script: Path, way: Way) -> None:
     """What came by the stream and what came by a query is one object in its cache."""
-    async with running(script, "apollo", server) as lines:
+    async with running(script, "apollo", way) as lines:
         await hello(lines)
-        await publish(server, "one", "two", "three")
+        await publish(way.server, "one", "two", "three")
         kept = (await lines.until("end"))["kept"]
 
     ids = [event["activity"]["id"] for event in lines.all("event") if "activity" in event]
@@ -131,14 +129,11 @@ async def test_apollo_keeps_activities_by_their_id(script: Path, server: ServerP
 
 
 @pytest.mark.parametrize("client", ["graphql-sse", "urql", "urql-fetch", "apollo", "relay"])
-async def test_a_connection_that_breaks_is_an_error(
-    script: Path, start_server: Callable[..., ServerProcess], client: str
-) -> None:
+async def test_a_connection_that_breaks_is_an_error(script: Path, way: Way, client: str) -> None:
     """When the server is killed, the client learns of it, and can go on from its cursor."""
-    server = await start_server().start()
-    async with running(script, client, server) as lines:
+    async with running(script, client, way) as lines:
         await hello(lines)
-        await server.kill()
+        await way.server.kill()
 
         assert (await lines.until("end"))["end"] == "error"
 
@@ -146,37 +141,39 @@ async def test_a_connection_that_breaks_is_an_error(
 @pytest.mark.parametrize(
     ("client", "end"), [("graphql-sse", "error"), ("apollo", "error"), ("relay", "error"), ("urql-fetch", "complete")]
 )
-async def test_a_stream_that_the_server_ends_is_told(
-    script: Path, start_server: Callable[..., ServerProcess], client: str, end: str
-) -> None:
+async def test_a_stream_that_the_server_ends_is_told(script: Path, way: Way, client: str, end: str) -> None:
     """When the server drains, there is no `complete`: an error with graphql-sse; urql's own parser takes it for one."""
-    server = await start_server().start()
-    async with running(script, client, server) as lines:
+    async with running(script, client, way) as lines:
         await hello(lines)
-        await server.stop()
+        await way.server.stop()
 
         assert (await lines.until("end"))["end"] == end
 
 
-async def test_curl_shows_the_stream_at_once(server: ServerProcess) -> None:
-    """By the script as it is; with a cursor it goes on from there."""
-    arguments = ["sh", str(ADAPTERS / "curl.sh"), f"{server.url}/graphql", token("alice")]
-    async with _curl(*arguments) as read_until:
+async def test_curl_shows_the_stream_at_once(way: Way) -> None:
+    """By the script as it is, which takes HTTP/2 where nginx offers it; with a cursor it goes on from there."""
+    arguments = ["sh", str(ADAPTERS / "curl.sh"), f"{way.url}/graphql", token("alice")]
+    async with _curl(way, *arguments) as read_until:
         opening = await read_until("StreamNotice")
-        await publish(server, "by curl")
+        await publish(way.server, "by curl")
         await read_until("by curl")
     cursor = next(line.removeprefix("id: ") for line in opening.splitlines() if line.startswith("id: "))
-    async with _curl(*arguments, cursor) as read_until:
+    async with _curl(way, *arguments, cursor) as read_until:
         again = await read_until("by curl")
 
     assert opening.startswith(": stream open\n")
     assert f"id: {cursor}\n" in again
+    if (proxy := way.nginx) is not None:
+        await wait_until(lambda: len(proxy.answered()) == 2, description="nginx saw both end")
+        assert all(line.startswith("HTTP/2.0 POST /graphql ") for line in proxy.answered())
 
 
 @asynccontextmanager
-async def _curl(*arguments: str) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
+async def _curl(way: Way, *arguments: str) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
     """Run it until the block is left; gives what reads until a line holds some words."""
-    process = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *arguments, stdout=asyncio.subprocess.PIPE, env={**os.environ, **way.trust}
+    )
 
     async def read_until(words: str) -> str:
         assert process.stdout is not None
@@ -191,32 +188,3 @@ async def _curl(*arguments: str) -> AsyncIterator[Callable[[str], Awaitable[str]
     finally:
         process.kill()
         await process.wait()
-
-
-async def test_an_event_source_resumes_by_itself(
-    start_server: Callable[..., ServerProcess], database: AsyncEngine
-) -> None:
-    """The browser's own EventSource, after a restart of the server: what happened before it was back shows, too."""
-    server = await start_server().start()
-    async with browser("page") as context:
-        await context.set_extra_http_headers({"Authorization": f"Bearer {token('alice')}"})
-        page = await context.new_page()
-        await page.route("**/event-source.html", lambda route: route.fulfill(path=ADAPTERS / "event-source.html"))
-        await page.goto(f"{server.url}/event-source.html")
-        await expect(page.locator("#state")).to_have_text("live")
-        await publish(server, "Before the restart")
-        await expect(page.locator("li")).to_have_text(["Before the restart"])
-        await server.stop()
-        await context.set_offline(True)  # until the log has gone on: a stream that begins at the head would miss it
-        await insert_activities(database, 1)
-        again = await start_server(PORT=server.url.rpartition(":")[2]).start()
-        async with Client(again.url) as reader:
-
-            async def sequenced() -> bool:
-                feed = (await reader.ask("{ feed(first: 1) { nodes { title } } }"))["feed"]
-                return [node["title"] for node in feed["nodes"]] == ["Activity 0"]
-
-            await wait_until(sequenced, description="the feed shows it")
-        await context.set_offline(False)
-
-        await expect(page.locator("li")).to_have_text(["Activity 0", "Before the restart"])
