@@ -722,14 +722,15 @@ def most_connections(settings: Settings) -> int:
 def configured(settings: Settings) -> Iterator[Finding]:
     """What can be said of the settings without asking anybody."""
     try:
-        tokens = token_reader(settings, Metrics())
-        yield well(
-            "tokens", "signed with AUTH_SECRET" if isinstance(tokens, Tokens) else "signed as AUTH_JWKS_URL says"
-        )
+        ours = isinstance(token_reader(settings, Metrics()), Tokens)
+        yield well("tokens", "signed with AUTH_SECRET" if ours else "signed by the keys at AUTH_JWKS_URL")
+    except ValueError as error:
+        yield wrong("tokens", str(error), "set what the sentence names")
+    try:
         Door.of(settings)
         yield well("origins and proxies", "readable")
     except ValueError as error:
-        yield wrong("who may come in", str(error), "correct the setting that the sentence names")
+        yield wrong("origins and proxies", str(error), "correct what the sentence names")
     try:
         tracing = from_environment(os.environ, instance="doctor")
         yield well("traces", "sent as OTEL_* say" if tracing.on else "off: no OTEL_* variable asks for them")

@@ -41,7 +41,7 @@ class Cluster:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._stack = AsyncExitStack()
-        self._replica_follows = True
+        self._redis_lock, self._postgres_lock = asyncio.Lock(), asyncio.Lock()
         self._ports = [_free_port(), _free_port()]
         self.proxies: dict[str, Proxy] = {}
         self.servers: list[ServerProcess | None] = [None] * SERVERS
@@ -163,32 +163,35 @@ class Cluster:
             proxy.delay = 0.0
 
     async def _restart_redis(self, lasts: float, *, crash: bool) -> None:
-        k = self.primary
-        self.redises[k].kill() if crash else self.redises[k].stop()
-        self.proxies["redis"].cut()
-        await asyncio.sleep(lasts)
-        self.redises[k] = self._start_redis(k)
+        async with self._redis_lock:  # two at once would each start one
+            k = self.primary
+            self.redises[k].kill() if crash else self.redises[k].stop()
+            self.proxies["redis"].cut()
+            await asyncio.sleep(lasts)
+            self.redises[k] = self._start_redis(k)
 
     async def _restart_postgres(self, lasts: float) -> None:
-        self.postgres.stop()
-        for name in ("postgres", "publishers"):
-            self.proxies[name].cut()
-        await asyncio.sleep(lasts)
-        self.postgres = start_postgres(self._directory / "postgres", durable=True)
+        async with self._postgres_lock:
+            self.postgres.stop()
+            for name in ("postgres", "publishers"):
+                self.proxies[name].cut()
+            await asyncio.sleep(lasts)
+            self.postgres = start_postgres(self._directory / "postgres", durable=True)
 
     async def _fail_over(self, lasts: float) -> None:
         """The replica stops to follow, the primary goes on for a while; then the replica takes over, with less."""
-        old, new = self.primary, 1 - self.primary
-        replica = connect_redis(self.redises[new].url)
-        try:
-            await replica.replicaof("NO", "ONE")
-            await asyncio.sleep(lasts)
-            self.primary = new
-            self.proxies["redis"].cut()
-        finally:
-            await replica.aclose()
-        self.redises[old].kill()
-        self.redises[old] = self._start_redis(old, follows=new)
+        async with self._redis_lock:
+            old, new = self.primary, 1 - self.primary
+            replica = connect_redis(self.redises[new].url)
+            try:
+                await replica.replicaof("NO", "ONE")
+                await asyncio.sleep(lasts)
+                self.primary = new
+                self.proxies["redis"].cut()
+            finally:
+                await replica.aclose()
+            self.redises[old].kill()
+            self.redises[old] = self._start_redis(old, follows=new)
 
     async def _strike_stream(self, fault: Fault) -> None:
         async with self.redis() as redis:

@@ -153,12 +153,12 @@ def test_versions_clocks_and_pending_entries_are_graded() -> None:
 
 
 def test_settings_that_cannot_be_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A secret that is too short, an exporter that is not here."""
+    """A secret that is too short, an origin that is none, an exporter that is not here."""
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "zipkin")
 
-    found = grades(configured(Settings.model_validate({"auth_secret": "short"})))
+    found = grades(configured(Settings.model_validate({"auth_secret": "short", "cors_origins": "no origin"})))
 
-    assert found == {"tokens": WRONG, "traces": WRONG}
+    assert found == {"tokens": WRONG, "origins and proxies": WRONG, "traces": WRONG}
 
 
 def test_packages_that_are_not_the_locked_ones_are_told(tmp_path: Path) -> None:
