@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pytest
 from httpx_sse import aconnect_sse
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -132,6 +133,15 @@ async def test_devices_that_never_confirm_fill_the_pel_until_they_do(
                 answer = await client.ask(ACKNOWLEDGE, through=newest, device=name)
                 assert answer["acknowledge"]["__typename"] == "Acknowledged"
         await watching.resolves(*alerts)
+
+
+@pytest.mark.timeout(280)
+async def test_rounds_of_repairs_that_do_not_end_fire(redis: Redis, watching: Prometheus) -> None:
+    """Redis accepts and does not answer, for longer than the (hurried) five minutes: the leader hangs, which shows."""
+    await redis.client_pause(110_000)
+
+    await watching.fires("RepairsWaiting", within=150)
+    await watching.resolves("RepairsWaiting")
 
 
 @contextlib.contextmanager
