@@ -35,6 +35,9 @@ NOTHING_WHEN_ALL_IS_WELL = (
     "sse_connections_refused_total",
     "feed_passed_on_total",
     "redis_memory_limit_bytes",
+    "refusals_total",
+    "connections_cut_total",
+    "signing_key_fetches_total",  # tokens are signed with a secret here
     "workers_",  # of a parent of several workers
 )
 

@@ -50,6 +50,11 @@ async def run(state: Path, *arguments: str) -> tuple[int, str, str]:
     return process.returncode or 0, out.decode(), err.decode()
 
 
+def _heed_ctrl_c() -> None:
+    """What a shell starts in the background ignores SIGINT, and hands that down."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 async def start(state: Path, *arguments: str) -> asyncio.subprocess.Process:
     """Begin a command in a second terminal."""
     kept = {k: v for k, v in os.environ.items() if k not in {"DATABASE_URL", "REDIS_URL", "AUTH_SECRET"}}
@@ -61,6 +66,7 @@ async def start(state: Path, *arguments: str) -> asyncio.subprocess.Process:
         cwd=REPOSITORY,
         env={**kept, "STATE_DIR": str(state)},
         stdin=asyncio.subprocess.DEVNULL,
+        preexec_fn=_heed_ctrl_c,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
