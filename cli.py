@@ -190,7 +190,7 @@ def _signer(settings: Settings) -> Tokens:
     """Raises ValueError where nobody but an identity provider signs."""
     tokens = composition.token_reader(settings, Metrics())
     if not isinstance(tokens, Tokens):
-        raise ValueError("with AUTH_JWKS_URL the identity provider signs tokens: get one there")  # noqa: TRY004
+        raise ValueError("with AUTH_JWKS_URL the identity provider signs tokens: get one there")  # noqa: TRY004 - the setting's value is wrong, no type is
     return tokens
 
 

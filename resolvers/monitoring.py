@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 
 from resolvers.activities import Activity
 from streams.keys import Keys
@@ -81,17 +82,11 @@ def _show(health: HealthSampler, *, shared: Shared[Activity], metrics: Metrics) 
     metrics.redis_memory_used_bytes.set_function(lambda: health.now.pel.redis_memory)
     metrics.redis_memory_limit_bytes.set_function(lambda: health.now.pel.redis_limit)
     for mode in Transport:
-        metrics.sse_transport_advised.labels(mode.value).set_function(
-            lambda mode=mode: health.now.advice.mode is mode  # type: ignore[misc]
-        )
+        metrics.sse_transport_advised.labels(mode.value).set_function(partial(_advises, health, mode))
     for dependency in ("redis", "database", "tail"):
-        metrics.dependency_up.labels(dependency).set_function(
-            lambda dependency=dependency: getattr(health.now, dependency)  # type: ignore[misc]
-        )
+        metrics.dependency_up.labels(dependency).set_function(partial(_is_up, health, dependency))
     for dependency in ("redis", "database"):
-        metrics.dependency_answer_seconds.labels(dependency).set_function(
-            lambda dependency=dependency: health.now.answered.get(dependency, 0.0)  # type: ignore[misc]
-        )
+        metrics.dependency_answer_seconds.labels(dependency).set_function(partial(_answered, health, dependency))
     metrics.tail_lagging.set_function(lambda: shared.tail.lagging)
     metrics.ledger_receipts_waiting.set_function(lambda: len(shared.ledger))
     metrics.dead_letters_halted.set_function(lambda: shared.dead_letters.halted)
@@ -101,3 +96,15 @@ def _show(health: HealthSampler, *, shared: Shared[Activity], metrics: Metrics) 
             metrics.sse_degradation_events_total.labels(advice.cause).inc()
 
     health.changed.append(count)
+
+
+def _advises(health: HealthSampler, mode: Transport) -> bool:
+    return health.now.advice.mode is mode
+
+
+def _is_up(health: HealthSampler, dependency: str) -> bool:
+    return bool(getattr(health.now, dependency))
+
+
+def _answered(health: HealthSampler, dependency: str) -> float:
+    return health.now.answered.get(dependency, 0.0)
