@@ -117,7 +117,7 @@ $(NODE_MODULES): client-example/package-lock.json | $(VENV)/bin/python
 $(PAGES): $(NODE_MODULES) $(shell find client-example/src client-example/explorer -type f) $(wildcard client-example/*.html client-example/*.json client-example/*.ts)
 	@echo "building the pages"
 	@cd client-example && $(WITH_NODE) npm run --silent build > dist.log 2>&1 || { cat dist.log; exit 1; }
-	@grep -E 'dist/page/.*\.(js|css)' client-example/dist.log; rm -f client-example/dist.log
+	@grep -E 'dist/(page|activity-stream)/.*\.(js|css)' client-example/dist.log; rm -f client-example/dist.log
 	@touch $@
 
 $(CLIENT): $(NODE_MODULES) $(wildcard client-example/src/activity-stream/*.ts client-example/src/activity-stream/*/*.ts)
