@@ -53,6 +53,11 @@ async def translated(doing: str) -> AsyncIterator[None]:
         raise StreamsUnavailable(f"Redis did not answer while {doing}: {error}") from error
     except RedisError as error:
         raise StreamsUnavailable(f"Redis refused {doing}: {error}") from error
+    except RuntimeError as error:
+        # What uvloop says, and asyncio does not, of a connection that broke between two awaits of redis-py.
+        if "handler is closed" not in str(error):
+            raise
+        raise StreamsUnavailable(f"Redis closed the connection while {doing}") from error
 
 
 class Script:

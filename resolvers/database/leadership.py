@@ -83,6 +83,6 @@ class Leadership:
                 # One message of the simple protocol. A process frozen between the messages of a prepared statement
                 # leaves its session "active", which no idle time-out ends: the lock would be kept for ever.
                 await connection.execute("SELECT 1")
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever the driver raises, nobody knows whether the lock is held
             log.warning("lost the lease", extra={"role": self._role, "error": repr(error)})
             lease.lost.set()
