@@ -15,7 +15,7 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.history import ClientHistory, Gap, Kind, Received
 from tests.chaos.schedule import SERVERS
 from tests.support.arena import ACKNOWLEDGE
-from tests.support.server import token
+from tests.support.server import NO_TLS, token
 
 EVENTS = """
     __typename
@@ -71,7 +71,7 @@ class ChaosClient:
         # With a device ID alone, what a proxy had is lost to the device: the promise is about the peer's kernel.
         url = self._cluster.url(self._chance.randrange(SERVERS), direct=self.history.kind is Kind.DEVICE)
         headers = {"Authorization": f"Bearer {token(self.history.user)}"}
-        return httpx.AsyncClient(base_url=url, headers=headers, timeout=15, trust_env=False)
+        return httpx.AsyncClient(base_url=url, headers=headers, timeout=15, trust_env=False, verify=NO_TLS)
 
     async def _once(self, http: httpx.AsyncClient) -> None:
         kind = self.history.kind

@@ -21,7 +21,7 @@ from streams.keys import Keys
 from tests.chaos.schedule import SERVERS, Fault, Step
 from tests.support.directories import reachable_directory
 from tests.support.proxy import Proxy, proxied
-from tests.support.server import ServerProcess
+from tests.support.server import NO_TLS, ServerProcess
 from tests.support.waiting import wait_until
 
 SETTINGS = {
@@ -214,19 +214,27 @@ class Cluster:
         for k, server in enumerate(self.servers):
             if server is None or not await _runs(server):
                 await self._start_server(k)
-        await wait_until(self._all_ready, description="every server is ready", within=60, every=0.1)
+        try:
+            await wait_until(self._all_ready, description="every server is ready", within=60, every=0.1)
+        except AssertionError as error:
+            answers = [await self._readiness(k) for k in range(SERVERS)]
+            raise AssertionError("\n".join([str(error), *answers, self.output()])) from error
 
     async def _all_ready(self) -> bool:
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
-            with contextlib.suppress(OSError, httpx.HTTPError):
-                return all(
-                    [(await http.get(f"{self.url(k, direct=True)}/readyz")).status_code == 200 for k in range(SERVERS)]
-                )
-        return False
+        return not any([await self._readiness(k) for k in range(SERVERS)])
+
+    async def _readiness(self, k: int) -> str:
+        """Empty when the server is ready; else what it says of it, or why it says nothing."""
+        try:
+            async with httpx.AsyncClient(trust_env=False, verify=NO_TLS, timeout=5) as http:
+                answer = await http.get(f"{self.url(k, direct=True)}/readyz")
+        except (OSError, httpx.HTTPError) as error:
+            return f"server {k}: {error!r}"
+        return "" if answer.status_code == 200 else f"server {k}: {answer.text}"
 
     async def metric(self, k: int, name: str) -> float:
         """The sum of a metric of a server."""
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+        async with httpx.AsyncClient(trust_env=False, verify=NO_TLS, timeout=10) as http:
             lines = (await http.get(f"{self.url(k, direct=True)}/metrics")).text.splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.split("{")[0].split(" ")[0] == name)
 

@@ -21,7 +21,7 @@ from tests.chaos.clients import FAILURES, ChaosClient
 from tests.chaos.cluster import Cluster, cluster
 from tests.chaos.history import ClientHistory, History, Kind, Row
 from tests.chaos.schedule import SERVERS, Schedule
-from tests.support.server import Client, token
+from tests.support.server import NO_TLS, Client, token
 from tests.support.waiting import wait_until
 
 SETTLED = 60.0
@@ -132,7 +132,7 @@ class Round:
     async def _ask(self, user: str, scope: str, query: str, variables: dict[str, object]) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {token(user, scope)}"}
         url = self.cluster.url(self.chance.randrange(SERVERS))
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=10, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=10, trust_env=False, verify=NO_TLS) as http:
             answer = await http.post("/graphql", json={"query": query, "variables": variables})
             body: dict[str, Any] = answer.json()
             return body

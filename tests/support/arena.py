@@ -25,7 +25,7 @@ from telemetry.tasks import end
 from tests.support.directories import reachable_directory
 from tests.support.parliament import insert_activities
 from tests.support.proxy import Proxy, proxied
-from tests.support.server import ServerProcess, token
+from tests.support.server import NO_TLS, ServerProcess, token
 from tests.support.waiting import wait_until
 
 KINDS = ("with a cursor", "with a device ID", "confirming")
@@ -80,7 +80,7 @@ class FaultyClient:
             await asyncio.sleep(0.05)
 
     async def _stream(self) -> None:
-        transport = httpx.AsyncHTTPTransport(socket_options=SMALL)
+        transport = httpx.AsyncHTTPTransport(verify=NO_TLS, socket_options=SMALL)
         headers = {"Authorization": f"Bearer {token(self.kind.split()[-1])}"}
         variables = {
             "since": self.cursor if self.kind == "with a cursor" else None,
@@ -223,13 +223,13 @@ class Arena:
 
     async def http(self, path: str) -> dict[str, Any]:
         """The JSON at a path of the server."""
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+        async with httpx.AsyncClient(trust_env=False, verify=NO_TLS, timeout=10) as http:
             body: dict[str, Any] = (await http.get(f"{self._running().url}{path}")).json()
             return body
 
     async def metric(self, name: str) -> float:
         """The sum of a metric of the server."""
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+        async with httpx.AsyncClient(trust_env=False, verify=NO_TLS, timeout=10) as http:
             lines = (await http.get(f"{self._running().url}/metrics")).text.splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.split("{")[0].split(" ")[0] == name)
 
