@@ -31,7 +31,7 @@ async def write_after_a_reset() -> None:
 
 
 def test_a_connection_that_broke_between_two_awaits_is_redis_being_away() -> None:
-    """uvloop raises RuntimeError for it, which would end a background task, and the server with it."""
+    """For uvloop raises RuntimeError then, which would end a background task, and the server with it."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, pytest.raises(StreamsUnavailable):
         runner.run(write_after_a_reset())
 
