@@ -13,7 +13,7 @@ from resolvers.database.tables import activities, dead_letters, log_head
 from streams.cursor import Cursor
 from telemetry.findings import Finding, Grade, care, judge, skew, well, wrong
 
-OLDEST, BETTER = 15, 17
+OLDEST = 15
 LONG_WAIT = timedelta(seconds=5)
 MOST_COUNTED = 10_000
 
@@ -69,10 +69,8 @@ async def _of_server(engine: AsyncEngine) -> list[Finding]:
 
 def of_version(major: int, version: str) -> Finding:
     """The server's version."""
-    if major < OLDEST:
-        return wrong("PostgreSQL", version, f"take {OLDEST} or newer")
-    remedy = f"take {BETTER} or newer: only there does transaction_timeout free the log's lock from a frozen process"
-    return judge(bad=major < BETTER, about="PostgreSQL", found=version, remedy=remedy)
+    remedy = f"take {OLDEST} or newer"
+    return judge(bad=major < OLDEST, about="PostgreSQL", found=version, remedy=remedy, grade=Grade.WRONG)
 
 
 async def _of_connections(engine: AsyncEngine, needed: int) -> list[Finding]:

@@ -17,33 +17,31 @@ _ENTRIES = select_activities(
     _predecessor.c.cursor.label("prev"),
     also=lambda joined: joined.outerjoin(_predecessor, _predecessor.c.n == activities.c.n - 1),
 )
-# Only if there is work, so that an idle second does not leave a dead version of log_head behind. Who has the lock gives
-# it up after 5 s: PostgreSQL 17 and newer; before, only the engine's limit on silent transactions frees the lock of a
-# leader that is frozen.
-_LOCK_HEAD = sa.text(
-    """
-    UPDATE log_head SET cursor = cursor WHERE EXISTS (SELECT FROM activities WHERE cursor IS NULL)
-    RETURNING cursor, n, CASE WHEN current_setting('server_version_num')::int >= 170000
-        THEN set_config('transaction_timeout', '5s', true) END
-    """
-)
-# A row that somebody is still changing is skipped, not waited for: waiting would hold everybody's lock.
+# One statement and so one message: PostgreSQL locks, assigns and commits without waiting for us, and a leader that
+# freezes cannot keep the lock. The head is locked first, and only if there is work: `batch` asks for it. The first
+# cursor is the first of this millisecond, or the head's successor when the clock is not past it: a full millisecond
+# runs over into the next, and a clock that was set back is waited out by counting on. A row that somebody is still
+# changing is skipped, not waited for: waiting would hold everybody's lock.
 _ASSIGN = sa.text(
     """
-    WITH batch AS (
-        SELECT id FROM activities WHERE cursor IS NULL ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+    WITH head AS MATERIALIZED (
+        SELECT greatest(cursor + 1, :now) AS first, n FROM log_head
+        WHERE EXISTS (SELECT FROM activities WHERE cursor IS NULL) FOR UPDATE
+    ), batch AS (
+        SELECT id FROM activities WHERE cursor IS NULL AND EXISTS (SELECT FROM head)
+        ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
     ), assigned AS (
-        UPDATE activities SET cursor = :first + k - 1, n = :n + k
-        FROM (SELECT id, row_number() OVER (ORDER BY id) AS k FROM batch) AS numbered
+        UPDATE activities SET cursor = head.first + k - 1, n = head.n + k
+        FROM (SELECT id, row_number() OVER (ORDER BY id) AS k FROM batch) AS numbered, head
         WHERE activities.id = numbered.id
         RETURNING activities.id
     )
-    UPDATE log_head SET cursor = :first + k - 1, n = :n + k
-    FROM (SELECT count(*) AS k FROM assigned) AS counted
+    UPDATE log_head SET cursor = head.first + k - 1, n = head.n + k
+    FROM (SELECT count(*) AS k FROM assigned) AS counted, head
     WHERE k > 0
     RETURNING k
     """
-).bindparams(sa.bindparam("first", type_=sa.BigInteger), sa.bindparam("n", type_=sa.BigInteger))
+).bindparams(sa.bindparam("now", type_=sa.BigInteger))
 # By ID: the partial index finds it at once; the first that was inserted is near enough to the one that waits longest.
 _LAG = (
     sa.select(sa.func.clock_timestamp() - activities.c.created_at)
@@ -68,14 +66,6 @@ _OLDEST = (
 _PLACE = sa.select(_AT.c.n, _AT.c.cursor, _OLDEST.c.n.label("oldest_n"), _OLDEST.c.cursor.label("oldest")).select_from(
     sa.select(sa.literal(1)).subquery().outerjoin(_AT, sa.true()).outerjoin(_OLDEST, sa.true())
 )
-
-
-def first_cursor(head: Cursor, now_ms: int) -> Cursor:
-    """The cursor after `head`: the first of this millisecond, or the successor when the clock is not past it.
-
-    A full millisecond runs over into the next, and a clock that was set back is waited out by counting on.
-    """
-    return Cursor(max(now_ms << SEQUENCE_BITS, head + 1))
 
 
 def to_entry(row: sa.Row[Any]) -> Entry[Activity]:
@@ -116,17 +106,12 @@ class PostgresLog:
 
     async def assign(self, *, now_ms: int, limit: int) -> int:
         """Sequence up to `limit` rows; see `streams.entries.SequencedLog.assign`."""
-        async with self._database.writing("assign_cursors") as connection:
-            locked = (await connection.execute(_LOCK_HEAD)).one_or_none()
-            if locked is None:
-                return 0
-            first = first_cursor(Cursor(locked.cursor), now_ms)
-            assigned = await connection.execute(_ASSIGN, {"first": first, "n": locked.n, "limit": limit})
-            return int(assigned.scalar() or 0)
+        async with self._database.writing("assign_cursors", single=True) as connection:
+            return int(await connection.scalar(_ASSIGN, {"now": now_ms << SEQUENCE_BITS, "limit": limit}) or 0)
 
     async def raise_head(self, cursor: Cursor) -> None:
         """Move the head forward to `cursor`; the dense number stays."""
-        async with self._database.writing("raise_head") as connection:
+        async with self._database.writing("raise_head", single=True) as connection:
             await connection.execute(sa.update(log_head).where(log_head.c.cursor < cursor).values(cursor=int(cursor)))
 
     async def after(self, cursor: Cursor, limit: int) -> Sequence[Entry[Activity]]:

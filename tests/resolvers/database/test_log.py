@@ -4,26 +4,31 @@ import asyncio
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from resolvers.activities import decode
-from resolvers.database.log import PostgresLog, first_cursor
+from resolvers.database.log import PostgresLog
 from resolvers.database.tables import activities
-from streams.cursor import START, Cursor
+from streams.cursor import SEQUENCE_BITS, START, Cursor
 from tests.support.parliament import insert_activities, insert_bill, insert_mp
 
 NOW_MS = 1_790_000_000_000
 
 
-@given(head=st.integers(0, 2**62), now_ms=st.integers(0, 2**42))
-def test_cursors_only_grow_whatever_the_clock_says(head: int, now_ms: int) -> None:
-    """The next cursor is beyond the head, and of this millisecond when the clock is past it."""
-    following = first_cursor(Cursor(head), now_ms)
+@pytest.mark.parametrize("head_ms", [0, NOW_MS - 1, NOW_MS, NOW_MS + 60_000])
+async def test_cursors_only_grow_whatever_the_clock_says(
+    database: AsyncEngine, log_of_record: PostgresLog, head_ms: int
+) -> None:
+    """The next cursor is beyond the head, and of this millisecond when the clock is past it; a full one runs over."""
+    head = Cursor((head_ms << SEQUENCE_BITS) + 2**SEQUENCE_BITS - 1)
+    await log_of_record.raise_head(head)
+    await insert_activities(database, 2)
 
-    assert following > head
-    assert following.milliseconds == max(now_ms, Cursor(head + 1).milliseconds)
+    assert await log_of_record.assign(now_ms=NOW_MS, limit=10) == 2
+
+    first, second = [entry.cursor for entry in await log_of_record.after(START, 10)]
+    assert (first, second) == (max(Cursor(NOW_MS << SEQUENCE_BITS), head + 1), first + 1)
+    assert first.milliseconds == max(NOW_MS, head_ms + 1)
 
 
 async def test_rows_get_dense_numbers_in_order(database: AsyncEngine, log_of_record: PostgresLog) -> None:
