@@ -126,7 +126,10 @@ class Rendering:
         return frame, broken
 
     def _execute(self, event: object) -> ExecutionResult:
-        result = self._executor.build_per_event_executor(event).execute_operation(False)
+        executor = self._executor.build_per_event_executor(event)
+        # Kept by the identity of a list that is made anew for each event, this would grow with every one of them.
+        executor._relevant_sub_fields = {}  # noqa: SLF001 - graphql-core's, shared by the executors of all events
+        result = executor.execute_operation(False)
         if not isinstance(result, ExecutionResult):
             if isinstance(result, Coroutine):
                 result.close()

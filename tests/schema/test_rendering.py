@@ -1,6 +1,7 @@
 """I6 and render-once: what is shared is the same for everybody, and nothing of a viewer can get into it."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -254,6 +255,16 @@ async def test_event_that_cannot_be_rendered_is_never_kept(schema: Subscriptions
         with pytest.raises(Unshowable):
             ForEverybody(shared, chunked=False)(broken)
     assert schema.frames.misses == 2
+
+
+async def test_rendering_does_not_grow_with_its_events(schema: Subscriptions) -> None:
+    """What graphql-core notes of one event goes with it."""
+    query = "subscription { activityAdded { cursor ... on ActivityAdded { activity { id } } } }"
+    shown = await rendering(schema, query)
+    for k in range(20):
+        shown.frame(replace(ADDED, cursor=Cursor(100 + k)), None)
+
+    assert not shown._executor._relevant_sub_fields
 
 
 def test_frames_are_forgotten_oldest_first_when_there_are_too_many() -> None:
