@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, cast
 
 import strawberry
 from graphql import (
@@ -16,6 +16,9 @@ from graphql import (
     get_operation_ast,
     parse,
 )
+from graphql import OperationType as AstOperationType
+from graphql.execution import Executor
+from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.execution import PreExecutionError
@@ -25,6 +28,7 @@ from schema import incidents
 from schema.limits import TOO_LONG, Limits
 from schema.memo import Known, Memo, MemoisingExecution, check_memoised
 from schema.refusals import Explain, StreamEnded, explain_expected
+from schema.requests import Operation
 from schema.results import underlying
 from telemetry.metrics import Metrics
 
@@ -60,7 +64,8 @@ class ExecutableSchema(strawberry.Schema):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.memo = Memo(check_memoised(self._schema), metrics=metrics)
-        self.execution_context_class = type("Execution", (MemoisingExecution,), {"memo": self.memo})
+        self._execution: Any = type("Execution", (MemoisingExecution,), {"memo": self.memo})
+        self.execution_context_class = self._execution
         self._valid = Known(most=documents)
         # `labels` costs as much as five increments, and what it is called with here is few.
         self._counted = cache(metrics.execution_cache_total.labels) if metrics is not None else None
@@ -175,6 +180,25 @@ class ExecutableSchema(strawberry.Schema):
         if refused is not None:
             self.process_errors(refused.errors or [], prepared)
         return refused
+
+    def settled(self, operation: Operation) -> Executor[Any] | None:
+        """An executor of a query that is valid, and that no variables can make too expensive; None for any other."""
+        query = operation.query
+        if not (query in self._valid and query in self._cheap):
+            return None
+        built = self._execution.build(
+            self._schema,
+            self.document(query),
+            raw_variable_values=operation.variables,
+            operation_name=operation.name,
+            is_awaitable=cast("Any", optimized_is_awaitable),  # says bool where a TypeGuard is asked for
+        )
+        return built if isinstance(built, Executor) and built.operation.operation is AstOperationType.QUERY else None
+
+    def count_known(self) -> None:
+        """A document was neither parsed nor validated."""
+        self._count("document", hit=True)
+        self._count("validation", hit=True)
 
     def _count(self, of: str, *, hit: bool) -> None:
         if self._counted is not None:

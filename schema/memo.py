@@ -7,7 +7,8 @@ directive in it is never kept, nor is a value whose completion had an error.
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from itertools import count
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 from graphql import (
     FieldNode,
@@ -31,19 +32,25 @@ MOST_VALUES = 20_000
 """About 2 KB each, in 40 MB: 5,000 activities in a feed, with their edges, read and unread, their MPs and bills."""
 MOST_SELECTIONS = 2_000
 KEY = "__memo_kind__"
+NO_KEY = (-1,)
+"""Of what is never kept: no selection has this number."""
 TEXTS = frozenset({"ID!", "String!"})
 
 T = TypeVar("T", bound=type)
 
 
+Key = tuple[Hashable, ...]
+"""What tells an object from all others of its type."""
+
+
 class Kind(NamedTuple):
     """What is known of a marked type: its `key`, and the fields that differ between viewers."""
 
-    key: Callable[[Any], Hashable | None]
+    key: Callable[[Any], Key | None]
     varying: frozenset[str]
 
 
-def memoised(key: Callable[[Any], Hashable | None], *, varying: Collection[str] = ()) -> Callable[[T], T]:
+def memoised(key: Callable[[Any], Key | None], *, varying: Collection[str] = ()) -> Callable[[T], T]:
     """Mark a Strawberry type: objects with the same `key` are equal, now and later. None: do not keep this one.
 
     All but the `varying` fields, texts whose names are the same in Python: those are read from the object every time.
@@ -88,8 +95,12 @@ def _origin(type_: GraphQLObjectType) -> Any:  # noqa: ANN401 - a class of ours
 
 
 class Selection(NamedTuple):
-    """What is selected of an object. `holes`: varying fields by their names in the response; None: nothing is kept."""
+    """What is selected of an object. `holes`: varying fields by their names in the response; None: nothing is kept.
 
+    `number` begins the keys of its values, and no other selection ever has it.
+    """
+
+    number: int
     nodes: tuple[FieldNode, ...]
     holes: Mapping[str, str] | None
 
@@ -108,9 +119,10 @@ class Memo:
         self.kinds = kinds
         self._most_values = most_values
         self._most_selections = most_selections
-        self._values: OrderedDict[Hashable, tuple[Selection, dict[str, Any]]] = OrderedDict()
+        self._values: OrderedDict[Key, dict[str, Any]] = OrderedDict()
         # A syntax node is known by its id; it is kept beside, which keeps the id from being given to another.
         self._selections: OrderedDict[Hashable, Selection] = OrderedDict()
+        self._numbers = count()
         counter = metrics.execution_cache_total if metrics else None
         self._hit = counter.labels(cache="memo", result="hit") if counter else None
         self._miss = counter.labels(cache="memo", result="miss") if counter else None
@@ -128,47 +140,51 @@ class Memo:
             own = (part for node in nodes for part in _below(node, fragments, deep=False))
             fields = [part for part in own if isinstance(part, FieldNode) and part.name.value in varying]
             holes = {(part.alias or part.name).value: part.name.value for part in fields}
-            known = self._selections[key] = Selection(nodes, holes if fixed else None)
+            known = self._selections[key] = Selection(next(self._numbers), nodes, holes if fixed else None)
             if len(self._selections) > self._most_selections:
                 self._selections.popitem(last=False)
         return known
 
-    def get(self, key: Hashable, own: object) -> dict[str, Any] | None:
-        """The value kept under `key`, as it is for the object `own`."""
-        kept = self._values.get(key)
+    def get(self, selection: Selection, key: Key, own: object) -> dict[str, Any] | None:
+        """The value kept of the object with that `key`, as it is for the object `own`."""
+        full = (selection.number, *key)
+        kept = self._values.get(full)
         counter = self._miss if kept is None else self._hit
         if counter is not None:
             counter.inc()
         if kept is None:
             return None
-        self._values.move_to_end(key)
-        return _filled(kept, own)
+        self._values.move_to_end(full)
+        return _filled(kept, selection.holes, own)
 
-    def get_all(self, keys: Sequence[Hashable], owns: Sequence[object]) -> list[dict[str, Any]] | None:
+    def get_all(
+        self, selection: Selection, keys: Iterable[Key | None], owns: Sequence[object]
+    ) -> list[dict[str, Any]] | None:
         """As `get` for many; None unless all are here."""
-        kept = [self._values.get(key) for key in keys]
+        number, values = selection.number, self._values
+        full = [(number, *key) if key is not None else NO_KEY for key in keys]
+        kept = [values.get(key) for key in full]
         if None in kept:
             return None
         if self._hit is not None:
-            self._hit.inc(len(keys))
-        found = [one for one in kept if one is not None]
-        for key in keys:
-            self._values.move_to_end(key)
-        return [_filled(one, own) for one, own in zip(found, owns, strict=True)]
+            self._hit.inc(len(full))
+        for key in full:
+            values.move_to_end(key)
+        found = cast("list[dict[str, Any]]", kept)
+        if not selection.holes:
+            return found
+        return [_filled(one, selection.holes, own) for one, own in zip(found, owns, strict=True)]
 
-    def put(self, key: Hashable, selection: Selection, value: dict[str, Any]) -> None:
-        """Keep a value whose key has the ids of the selection's nodes, without what differs between viewers."""
+    def put(self, selection: Selection, key: Key, value: dict[str, Any]) -> None:
+        """Keep the value of the object with that `key`, without what differs between viewers."""
         holes = selection.holes
-        self._values[key] = (selection, value | dict.fromkeys(holes) if holes else value)
+        self._values[selection.number, *key] = value | dict.fromkeys(holes) if holes else value
         if len(self._values) > self._most_values:
             self._values.popitem(last=False)
 
 
-def _filled(kept: tuple[Selection, dict[str, Any]], own: object) -> dict[str, Any]:
-    selection, value = kept
-    if not selection.holes:
-        return value
-    return value | {name: getattr(own, field) for name, field in selection.holes.items()}
+def _filled(kept: dict[str, Any], holes: Mapping[str, str] | None, own: object) -> dict[str, Any]:
+    return kept | {name: getattr(own, field) for name, field in holes.items()} if holes else kept
 
 
 def _below(node: FieldNode, fragments: Mapping[str, Any], *, deep: bool) -> Iterator[Node]:
@@ -234,14 +250,14 @@ class MemoisingExecution(StrawberryGraphQLCoreExecutionContext):
         """See `GraphQLCoreExecutor.complete_object_value`."""
         if (found := self._selection(return_type, field_details_list)) is None:
             return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
-        kind, prefix, selection = found
-        key = None if (own := kind.key(result)) is None else (prefix, own)
-        if key is not None and (kept := self.memo.get(key, result)) is not None:
+        kind, selection = found
+        key = kind.key(result)
+        if key is not None and (kept := self.memo.get(selection, key, result)) is not None:
             return kept
         errors = len(self.collected_errors.errors)
         value = super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
         if key is not None and isinstance(value, dict) and len(self.collected_errors.errors) == errors:
-            self.memo.put(key, selection, value)
+            self.memo.put(selection, key, value)
         return value
 
     def complete_iterable_value(  # noqa: PLR0917 - graphql-core's signature
@@ -259,9 +275,8 @@ class MemoisingExecution(StrawberryGraphQLCoreExecutionContext):
             streamed = any(details.node.directives for details in field_details_list)
             found = None if streamed else self._selection(type_, field_details_list)
             if found is not None:
-                kind, prefix, _ = found
-                kept = self.memo.get_all([(prefix, kind.key(item)) for item in items], items)
-                if kept is not None:
+                kind, selection = found
+                if (kept := self.memo.get_all(selection, map(kind.key, items), items)) is not None:
                     return kept
         return super().complete_iterable_value(item_type, field_details_list, info, path, items, position_context)
 
@@ -269,8 +284,8 @@ class MemoisingExecution(StrawberryGraphQLCoreExecutionContext):
         self,
         type_: GraphQLObjectType,
         field_details_list: Any,  # noqa: ANN401 - graphql-core's own list of nodes
-    ) -> tuple[Kind, Hashable, Selection] | None:
-        """The kind of a marked type and what is selected of it, with what begins its keys; None if nothing is kept."""
+    ) -> tuple[Kind, Selection] | None:
+        """The kind of a marked type and what is selected of it; None if nothing is kept."""
         kind = self.memo.kinds.get(type_.name)
         if kind is None or self.operation.operation is not OperationType.QUERY:
             return None
@@ -281,4 +296,4 @@ class MemoisingExecution(StrawberryGraphQLCoreExecutionContext):
             return None
         nodes = tuple(details.node for details in field_details_list)
         selection = self.memo.selection(type_.name, nodes, self.fragments)
-        return None if selection.holes is None else (kind, (type_.name, *map(id, nodes)), selection)
+        return None if selection.holes is None else (kind, selection)

@@ -133,7 +133,7 @@ class FeedEdge:
     cursor: str = strawberry.field(description="For feed(after:): walks into the past. Not a Cursor.")
     node: Activity
     is_read: bool
-    key: strawberry.Private[tuple[tuple[int, int, int], bool] | None]
+    key: strawberry.Private[tuple[int, int, int, bool] | None]
 
     @staticmethod
     def of(item: FeedItem, *, user: str) -> "FeedEdge":
@@ -145,11 +145,11 @@ class LazyEdge(FeedEdge):
     """Most edges are shown as they were completed for somebody else: nothing but the key is made beforehand."""
 
     def __init__(self, item: FeedItem, user: str) -> None:
-        self._item = item
+        activity, is_read = self._item = item
         self._user = user
-        self.is_read = item.is_read
-        version = _version(item.activity)
-        self.key = version and (version, item.is_read)
+        self.is_read = is_read
+        version = _version(activity)
+        self.key = version and (*version, is_read)
 
     @property
     def id(self) -> strawberry.ID:  # type: ignore[override]  # read only
@@ -189,20 +189,30 @@ class FeedConnection:
     def nodes(self) -> list[Activity]:
         return [edge.node for edge in self.edges]
 
-    @classmethod
-    def of(cls, page: Page, *, user: str) -> Self:
-        edges = [FeedEdge.of(item, user=user) for item in page.items]
-        return cls(
-            edges=edges,
-            page_info=PageInfo(
-                has_next_page=page.has_next,
-                has_previous_page=page.has_previous,
-                start_cursor=edges[0].cursor if edges else None,
-                end_cursor=edges[-1].cursor if edges else None,
-            ),
-            unread_count=page.unread_count,
-            head=page.head,
-            served_by=page.served_by,
+    @staticmethod
+    def of(page: Page, *, user: str) -> "FeedConnection":
+        """The connection; what it shows is made when it is selected."""
+        return LazyConnection(page, user)
+
+
+class LazyConnection(FeedConnection):
+    """Most polls ask for neither `pageInfo` nor `nodes`."""
+
+    def __init__(self, page: Page, user: str) -> None:
+        self._page = page
+        self.edges = [LazyEdge(item, user) for item in page.items]
+        self.unread_count = page.unread_count
+        self.head = page.head
+        self.served_by = page.served_by
+
+    @property
+    def page_info(self) -> PageInfo:  # type: ignore[override]  # read only
+        page, edges = self._page, self.edges
+        return PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=page.has_previous,
+            start_cursor=edges[0].cursor if edges else None,
+            end_cursor=edges[-1].cursor if edges else None,
         )
 
 

@@ -31,7 +31,7 @@ MOST_MISTAKES = 50
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """The field that a subscription selects, where it is written so plainly that nothing has to be collected."""
+    """The one field that an operation selects, where it is written so plainly that nothing has to be collected."""
 
     type: GraphQLObjectType
     definition: GraphQLField
@@ -41,7 +41,8 @@ class Root:
     @classmethod
     def of(cls, executor: Executor[Any]) -> Self | None:
         """None for a field in a fragment, with a directive, or with another beside it."""
-        type_, selections = executor.schema.subscription_type, executor.operation.selection_set.selections
+        type_ = executor.schema.get_root_type(executor.operation.operation)
+        selections = executor.operation.selection_set.selections
         node = selections[0] if len(selections) == 1 else None
         if type_ is None or not isinstance(node, FieldNode) or node.directives:
             return None

@@ -9,6 +9,7 @@ from schema.mutation import Mutation
 from schema.query import Query
 from schema.refusals import ExpectedError
 from schema.scalars import configuration
+from schema.straight import straighten
 from schema.subscription import Subscription
 from telemetry.metrics import Metrics
 
@@ -36,5 +37,6 @@ def build_schema(metrics: Metrics | None = None, *, limits: Limits = USUAL) -> E
         limits=limits,
         metrics=metrics,
     )
-    enforce(schema._schema)  # noqa: SLF001 - graphql-core's, of which Strawberry's is made
+    straighten(schema._schema, schema.config)  # noqa: SLF001 - graphql-core's, of which Strawberry's is made
+    enforce(schema._schema)  # noqa: SLF001 - as above
     return schema

@@ -20,6 +20,7 @@ from schema.conditional import revalidated
 from schema.documents import NONE, TrustedDocuments
 from schema.executable import ExecutableSchema
 from schema.opening import Subscriptions
+from schema.prepared_queries import Queries
 from schema.refusals import HttpRefusal
 from schema.rendering import Present, ShareKey, as_it_is, nobodys
 from schema.requests import Operation, read_operation
@@ -78,6 +79,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         self._explorer = explorer
         self._admit = admit
         self._streams = streams
+        self._queries = Queries(schema)
         self._subscriptions = Subscriptions(schema, share=share, present=present)
         self._stalled = stalled
         self._retry = retry
@@ -157,14 +159,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
     async def _execute(self, operation: Operation, context: ContextT) -> ExecutionResult:
         try:
             async with asyncio.timeout(self._longest):
-                return await self.schema.execute(
-                    operation.query,
-                    variable_values=operation.variables,
-                    context_value=context,
-                    operation_name=operation.name,
-                    operation_extensions=operation.extensions,
-                    allowed_operation_types=(OperationType.QUERY, OperationType.MUTATION),
-                )
+                return await self._queries.answer(operation, context)
         except TimeoutError as error:
             raise HttpRefusal(
                 503,

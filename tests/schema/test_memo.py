@@ -177,7 +177,7 @@ async def test_list_that_was_completed_is_put_together_at_once(metrics: Metrics)
 def test_varying_field_must_be_a_text() -> None:
     """What is put in afterwards is not completed: anything but a text that is always there would be shown raw."""
 
-    @memoised(lambda _: 1, varying=["count"])
+    @memoised(lambda _: (1,), varying=["count"])
     @strawberry.type
     class Thing:
         count: int
@@ -249,7 +249,7 @@ def test_marked_type_must_be_fixed() -> None:
     class Thing:
         loose: Loose
 
-    @memoised(lambda _: 1)
+    @memoised(lambda _: (1,))
     @strawberry.type
     class Other:
         @strawberry.field
