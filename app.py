@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
@@ -79,7 +78,7 @@ from schema.view import GraphQLView
 from schema.worker import Place, until_parent_dies
 from settings import Settings
 from streams.checkpoints import Checkpoints
-from streams.connection import Script, SharedScript, eviction_policy
+from streams.connection import Client, EverywhereScript, Script, SharedScript, eviction_policy, in_slots
 from streams.connection import connect as connect_redis
 from streams.connections import Connections, Limits
 from streams.dead_letters import DeadLetters
@@ -88,9 +87,11 @@ from streams.examination import examine as examine_redis
 from streams.fanout import Fanout
 from streams.history import History
 from streams.janitor import Janitor
+from streams.keys import shard_of
 from streams.ledger import Ledger
+from streams.ledgers import Ledgers, Receiving
 from streams.marker import RenderMarker, condemn_what_kills
-from streams.pending import read_pending
+from streams.pending import answering, read_pending
 from streams.processes import Processes, process_name
 from streams.publisher import Publisher
 from streams.rates import Rates
@@ -143,11 +144,11 @@ class Floor:
     """Everything below the schema. `tasks` are its background work, by name."""
 
     engine: AsyncEngine
-    redis: "Redis"
+    redis: Client
     database: Database
     metrics: Metrics
     tail: Tail[Activity]
-    ledger: Ledger
+    ledger: Receiving
     checkpoints: Checkpoints
     connections: Connections
     processes: Processes
@@ -164,28 +165,34 @@ def build_floor(
     """Make everything below the schema. Connects to nothing yet. Raises ValueError for a URL that is none."""
     metrics.flow.expect(ActivityType)
     engine = connect_database(database_url, pool_size=settings.database_pool)
-    redis = connect_redis(redis_url)
+    redis, shards = connect_redis(redis_url), settings.stream_shards
     database = Database(engine=engine, metrics=metrics)
     log_of_record = PostgresLog(database=database)
     letters = Letters(database=database)
     process = process_name()
-    processes = Processes(redis=redis, name=process)
-    dead_letters = DeadLetters(redis=redis, store=letters, flow=metrics.flow, now=time.monotonic)
+    processes = Processes(redis=redis, name=process, shards=shards)
+    dead_letters = DeadLetters(redis=redis, store=letters, flow=metrics.flow, now=time.monotonic, shards=shards)
     tail = Tail(
         redis=redis,
         log_of_record=log_of_record,
         decode=decode,
         metrics=metrics,
         dead_letters=dead_letters,
+        shard=shard_of(process, shards),
+        shards=shards,
         ring_size=settings.ring_size,
         tracing=tracing,
     )
     checkpoints = Checkpoints(store=Positions(database=database), metrics=metrics)
+    ledgers = [
+        Ledger(redis=redis, process=process, checkpoints=checkpoints, metrics=metrics, shard=shard)
+        for shard in range(shards)
+    ]
     shared = Shared(
         tail=tail,
         history=History(tail=tail, redis=redis, log_of_record=log_of_record, decode=decode),
-        ledger=Ledger(redis=redis, process=process, checkpoints=checkpoints, metrics=metrics),
-        subscribers=Subscribers(redis=redis, process=process, checkpoints=checkpoints),
+        ledger=ledgers[0] if shards == 1 else Ledgers(ledgers),
+        subscribers=Subscribers(redis=redis, process=process, checkpoints=checkpoints, shards=shards),
         processes=processes,
         dead_letters=dead_letters,
         flow=metrics.flow,
@@ -193,8 +200,9 @@ def build_floor(
         type_of=type_of,
     )
     health = watch(
-        ping=redis.ping,
-        pel=lambda: read_pending(redis),
+        answering=lambda: answering(redis, shards=shards),
+        shards=shards,
+        pel=lambda: read_pending(redis, shards=shards),
         lag=log_of_record.lag,
         shared=shared,
         metrics=metrics,
@@ -216,11 +224,11 @@ def build_floor(
     )
     recent = Recent(source=tail, parliament=Parliament(database=database), metrics=metrics, size=settings.feed_window)
     marks, viewed = ReadMarks(database=database), ViewedFeed(database=database, known=recent.known)
-    bits = ReadBits(load=lambda name: SharedScript(Script(redis, name, folder=LUA), name=f"read-marks-{name}"))
+    bits = ReadBits(load=partial(load_script, redis), scattered=in_slots(redis))
 
     async def told(user: str, change: ReadChange) -> None:
         try:
-            await signals.say(Signal(SignalKind.READ, user, to_detail(change)))
+            await signals[shard_of(user, shards)].say(Signal(SignalKind.READ, user, to_detail(change)))
         except StreamsUnavailable:
             live.tell_read(user, change)  # the streams of this process at least
 
@@ -237,11 +245,12 @@ def build_floor(
     )
     live = LiveFeed(parts=parts, continuations=continuations)
     health.streams = live.open_streams
-    signals = Signals(redis=redis, heard=live.heard)
+    signals = [Signals(redis=redis, heard=live.heard, shard=shard) for shard in range(shards)]
     connections = Connections(redis=redis, process=process, limits=_limits(settings))
     publisher = Publisher(
         redis=redis,
         log_of_record=log_of_record,
+        shards=shards,
         retention=settings.stream_retention,
         longest=settings.stream_max_length,
         tracing=tracing,
@@ -259,10 +268,12 @@ def build_floor(
         letters=letters,
         leadership=Leadership(url=database_url, role="janitor"),
         metrics=metrics,
+        shards=shards,
     )
     rates = Rates(
         redis=redis,
         metrics=metrics,
+        shards=shards,
         most={
             OPERATIONS: settings.max_operations_per_minute,
             OPERATIONS_OF_ADDRESS: settings.max_operations_per_minute_per_address,
@@ -293,11 +304,11 @@ def build_floor(
         "tail": tail.run,
         "fanout": fanout.run,
         "lifetimes": live.run,
-        "ledger": shared.ledger.run,
+        **{_of_shard("ledger", k): ledger.run for k, ledger in enumerate(ledgers)},
         "checkpoints": checkpoints.run,
         "connections": connections.run,
         "heartbeat": processes.run,
-        "signals": signals.run,
+        **{_of_shard("signals", k): one.run for k, one in enumerate(signals)},
         "rates": rates.run,
         "sequencer": sequencer.run,
         "janitor": janitor.run,
@@ -332,6 +343,16 @@ def build_floor(
         services=services,
         tasks=tasks,
     )
+
+
+def load_script(redis: Client, name: str) -> SharedScript | EverywhereScript:
+    """A script of the read marks."""
+    script = Script(redis, name, folder=LUA)
+    return EverywhereScript(script) if name == "identity" else SharedScript(script, name=f"read-marks-{name}")
+
+
+def _of_shard(task: str, shard: int) -> str:
+    return f"{task}-{shard}" if shard else task
 
 
 @dataclass(frozen=True, slots=True)
@@ -745,7 +766,7 @@ async def examine(settings: Settings) -> list[Finding]:
     try:
         examined = await examination.examine(engine, connections=most_connections(settings))
         head = partial(examination.head, engine) if examined.has_log else None
-        of_redis = await examine_redis(redis, head=head)
+        of_redis = await examine_redis(redis, head=head, shards=settings.stream_shards)
     finally:
         await redis.aclose()
         await engine.dispose()

@@ -27,7 +27,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
 
     database_url: str | None = Field(None, description="postgresql://user:password@host:5432/database")
-    redis_url: str | None = Field(None, description="redis://host:6379/0, rediss:// or unix:///path")
+    redis_url: str | None = Field(
+        None, description="redis://host:6379/0, rediss:// or unix:///path, redis+cluster:// or redis+sentinel://"
+    )
     secrets_dir: DirectoryPath | None = Field(None, description="with files named auth_secret, database_url, …")
     auth_secret: SecretStr | None = Field(None, description="HS256 secret of the tokens, at least 32 bytes")
     auth_jwks_url: str | None = Field(None, description="instead of a secret: where the issuer's public keys are")
@@ -67,6 +69,7 @@ class Settings(BaseSettings):
     demo_activity: str = Field("on", pattern="^(on|off)$", description="off: the demo invents nothing after its fill")
 
     stream_retention: Seconds = Field(timedelta(days=30), description="what Redis keeps; PostgreSQL keeps all")
+    stream_shards: int = Field(1, ge=1, le=64, description="streams, each with a part of the subscribers")
     stream_max_length: int = Field(1_000_000, ge=1_000)
     ring_size: int = Field(5_000, ge=10, description="recent activities a process keeps in memory")
     feed_window: int = Field(5_000, ge=10, description="recent activities that feed answers without a query")

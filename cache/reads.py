@@ -1,5 +1,6 @@
 """Who has read what, in Redis: one round trip to ask or to mark. PostgreSQL has the truth, and this its versions."""
 
+import asyncio
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,9 @@ class Seen:
 class ReadBits:
     """The bitmaps of all users. Every method raises the Redis client's own error when it does not answer."""
 
-    def __init__(self, *, load: Load, kept_for: timedelta = KEPT_FOR) -> None:
+    def __init__(self, *, load: Load, kept_for: timedelta = KEPT_FOR, scattered: bool = False) -> None:
+        """`scattered`: users are in different slots of a cluster, so that no script can take two of them."""
+        self._scattered = scattered
         self._kept_for = kept_for.total_seconds()
         self._look = load("look")
         self._mark = load("mark")
@@ -103,11 +106,17 @@ class ReadBits:
         """Stop trusting what is older than the version PostgreSQL has; return for how many users that was so."""
         if not versions:
             return 0
+        if self._scattered:
+            each = (self._compare(keys=[state_key(user)], args=[version]) for user, version in versions.items())
+            return sum(map(int, await asyncio.gather(*each)))
         keys = [state_key(user) for user in versions]
         return int(await self._compare(keys=keys, args=list(versions.values())))
 
     async def identity(self) -> str:
-        """Whose memory this is: another one after a restart or a failover, which may have lost the last writes."""
+        """Whose memory this is: another one after a restart or a failover, which may have lost the last writes.
+
+        Of a cluster, that of all primaries.
+        """
         return bytes(await self._identity(keys=[], args=[])).decode()
 
     def _seconds(self, user: str) -> int:

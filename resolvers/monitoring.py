@@ -18,7 +18,8 @@ GROUPS = "users"
 
 def watch(
     *,
-    ping: Callable[[], Awaitable[object]],
+    answering: Callable[[], Awaitable[int]],
+    shards: int,
     pel: Callable[[], Awaitable[Pel]],
     lag: Callable[[], Awaitable[timedelta]],
     shared: Shared[Activity],
@@ -26,13 +27,16 @@ def watch(
 ) -> HealthSampler:
     """The sampler of a process.
 
-    `ping` asks Redis for a sign of life, `pel` for what is pending; `lag` asks PostgreSQL how long the sequencer has
-    left something waiting.
+    `answering` asks how many of the `shards` of Redis give a sign of life, `pel` for what is pending; `lag` asks
+    PostgreSQL how long the sequencer has left something waiting.
     """
     tail, letters = shared.tail, shared.dead_letters
 
+    living = shards
+
     async def redis() -> bool:
-        await ping()
+        nonlocal living
+        living = await answering()
         return True
 
     async def database() -> bool:
@@ -44,6 +48,8 @@ def watch(
 
     def alarms() -> tuple[str, ...]:
         found = []
+        if living < shards:
+            found.append(f"Only {living} of {shards} shards of Redis answer: what their devices confirm waits.")
         if letters.halted:
             found.append("Dead-lettering is halted: too many entries fail.")
         if metrics.flow.unaccounted:

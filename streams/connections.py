@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from redis.asyncio import Redis
-
-from streams.connection import Script
+from streams.connection import Client, Script
 from streams.errors import StreamsUnavailable
 from streams.keys import Keys
 from streams.together import GATHER, Together
@@ -42,7 +40,7 @@ class Full:
 class Connections:
     """Counts in Redis, where every process counts. While Redis is away, nothing is refused for these limits."""
 
-    def __init__(self, *, redis: "Redis", process: str, limits: Limits, shard: int = 0) -> None:
+    def __init__(self, *, redis: Client, process: str, limits: Limits, shard: int = 0) -> None:
         self._keys = Keys(shard)
         self._process = process
         self._limits = limits

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
-from redis.asyncio import Redis
-
-from streams.connection import Script
+from streams.connection import Client, Script
 from streams.cursor import Cursor
 from streams.entries import Entry
 from streams.errors import StreamsUnavailable
-from streams.keys import Keys
+from streams.keys import Keys, keys_of, shard_of
 from streams.poison import Poison
 from streams.subscribers import Subscriber, Suspect
 from telemetry.flow import Flow
@@ -108,30 +106,17 @@ class DeadLetters:
     def __init__(
         self,
         *,
-        redis: "Redis",
+        redis: Client,
         store: LetterStore,
         flow: Flow,
         now: Callable[[], float],
         limit: Limit | None = None,
-        shard: int = 0,
+        shards: int = 1,
     ) -> None:
         """`now`: a monotonic clock in seconds."""
-        keys = Keys(shard)
-        self.stream = keys.stream
+        self._shards = keys_of(shards)
         self.poison = Poison()
         self.limit = limit or Limit()
-        self._bury_keys = [
-            keys.positions,
-            keys.stream,
-            keys.groups,
-            keys.pending,
-            keys.pending_since,
-            keys.pending_total,
-            keys.suspects,
-            keys.mail,
-            keys.dead_letters,
-        ]
-        self._redrive_keys = [keys.mail, keys.signals]
         self._store = store
         self._flow = flow
         self._now = now
@@ -152,7 +137,7 @@ class DeadLetters:
         """Give an entry up for one subscriber. False when the limit is reached or it cannot be written: try again."""
         error = f"not confirmed in {suspect.attempts} attempts though its stream lived on each time"
         letter = Letter(
-            stream=self.stream,
+            stream=self._keys(subscriber.name).stream,
             cursor=entry.cursor,
             activity_id=entry.activity_id,
             subscriber=subscriber.name,
@@ -168,7 +153,8 @@ class DeadLetters:
         if cursor in self.poison:
             return True
         now = time.time_ns() // 1_000_000
-        letter = Letter(self.stream, cursor, activity_id, EVERYBODY, error[:LONGEST_ERROR], attempts, now, now)
+        stream = self._keys(EVERYBODY).stream
+        letter = Letter(stream, cursor, activity_id, EVERYBODY, error[:LONGEST_ERROR], attempts, now, now)
         if not await self._written(letter, ""):
             return False
         self.poison.add(cursor)
@@ -178,7 +164,12 @@ class DeadLetters:
         """Have a letter delivered after all. Raises StreamsUnavailable; the janitor then does it."""
         if subscriber == EVERYBODY:
             self.poison.discard(cursor)
-        await self._redrive(keys=self._redrive_keys, args=[subscriber, letter_id, str(cursor)])
+        keys = self._keys(subscriber)
+        await self._redrive(keys=[keys.mail, keys.signals], args=[subscriber, letter_id, str(cursor)])
+
+    def _keys(self, subscriber: str) -> Keys:
+        """Those of its shard; of what concerns everybody, those of the first: every process hears all signals."""
+        return self._shards[0 if subscriber == EVERYBODY else shard_of(subscriber, len(self._shards))]
 
     async def healed(self, letter_id: int) -> None:
         """The subscriber has it. Raises what the store raises."""
@@ -194,7 +185,9 @@ class DeadLetters:
         )
         try:
             new = await self._store.write(letter)
-            await self._bury(keys=self._bury_keys, args=_arguments(letter, group, new=new))
+            keys = self._keys(letter.subscriber)
+            of_bury = [keys.positions, *keys.index, keys.suspects, keys.mail, keys.dead_letters]
+            await self._bury(keys=of_bury, args=_arguments(letter, group, new=new))
         except StreamsUnavailable as error:
             if group:
                 log.warning("dead letter not acknowledged, Redis is away", extra={"error": str(error)})

@@ -3,15 +3,18 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
 
-from streams.connection import eviction_policy, translated
+from streams.connection import Client, eviction_policy, translated
 from streams.cursor import START, Cursor
 from streams.errors import StreamsUnavailable
-from streams.keys import Keys
+from streams.keys import Keys, keys_of
+from streams.nodes import left_over, nodes_of, of_nodes, placed
 from streams.pending import read_pending
 from streams.processes import DEAD_AFTER
 from telemetry.findings import Finding, Grade, care, judge, skew, well, wrong
@@ -19,6 +22,7 @@ from telemetry.health import LONG_PENDING, MUCH_PENDING, Pel
 
 OLDEST = (7, 0)
 NEARLY_FULL = 0.8
+MISNAMED = "cluster"
 LOOK_AGAIN = 1.5
 """Seconds that a sequencer may take to append, when it waits for its timer."""
 
@@ -27,22 +31,45 @@ Head = Callable[[], Awaitable[Cursor]]
 """Reads where the log ends. Raises what PostgreSQL raises."""
 
 
-async def examine(redis: "Redis", *, head: Head | None) -> list[Finding]:
-    """Server, stream, groups and processes. `head`: None when PostgreSQL does not answer."""
+async def examine(redis: Client, *, head: Head | None, shards: int = 1) -> list[Finding]:
+    """Servers, streams, groups and processes. `head`: None when PostgreSQL does not answer."""
     try:
-        async with translated("being examined"):
-            info: Any = await redis.info()
-            seconds, micro = await redis.time()
-        policy = await eviction_policy(redis)
-        pel = await read_pending(redis)
-        return [
-            *of_server(info, policy),
-            skew("Redis' clock", seconds + micro / 1e6, time.time()),
-            *await _of_stream(redis, head, pel),
-            *await _of_groups(redis, pel),
-        ]
+        of_servers = await (_of_cluster(redis, shards) if isinstance(redis, RedisCluster) else _of_server(redis))
+        if any(one.grade is Grade.WRONG and one.about == MISNAMED for one in of_servers):
+            return of_servers  # most keys are elsewhere
+        pel = await read_pending(redis, shards=shards)
+        of_streams = [one for keys in keys_of(shards) for one in await _of_stream(redis, keys, head, pel)]
+        return [*of_servers, *of_streams, *await _of_groups(redis, pel, shards), *await left_over(redis, shards)]
     except StreamsUnavailable as error:
         return [wrong("Redis", str(error), "start it, or correct REDIS_URL; until then clients poll")]
+
+
+async def _of_server(redis: Redis) -> list[Finding]:
+    async with translated("being examined"):
+        info: Any = await redis.info()
+        seconds, micro = await redis.time()
+    found = [*of_server(info, await eviction_policy(redis)), skew("Redis' clock", seconds + micro / 1e6, time.time())]
+    if info.get("cluster_enabled"):
+        found.append(
+            wrong(MISNAMED, "REDIS_URL names one node of a cluster", "write redis+cluster:// before its nodes")
+        )
+    return found
+
+
+async def _of_cluster(cluster: RedisCluster, shards: int) -> list[Finding]:
+    """What is well is said once, of a primary; what is not, of each node."""
+    nodes = await nodes_of(cluster)
+    found = list(of_nodes(nodes, placed(cluster, shards)))
+    said: set[str] = set()
+    for node in sorted((node for node in nodes if node.info), key=lambda node: not node.is_primary):
+        policy = node.settings.get("maxmemory-policy", "unknown")
+        for one in of_server({**node.info, "role": "master"}, policy):
+            if one.grade is not Grade.WELL:
+                found.append(replace(one, about=f"{one.about} at {node.name}"))
+            elif one.about not in said:
+                said.add(one.about)
+                found.append(one)
+    return found
 
 
 def of_server(info: Mapping[str, Any], policy: str) -> Iterator[Finding]:
@@ -84,21 +111,25 @@ def of_server(info: Mapping[str, Any], policy: str) -> Iterator[Finding]:
     )
 
 
-async def _of_stream(redis: "Redis", head: Head | None, pel: Pel) -> list[Finding]:
+async def _of_stream(redis: Client, keys: Keys, head: Head | None, pel: Pel) -> list[Finding]:
     size = f"{pel.length} entries, {pel.memory / 2**20:.1f} MB"
     if head is None:
-        return [well("stream", f"{size}, not compared with the log")]
-    found = await _compared(redis, head, size)
+        return [well(_name(keys), f"{size}, not compared with the log")]
+    found = await _compared(redis, keys, head, size)
     if found.grade is Grade.CARE:  # a server may be just about to append
         await asyncio.sleep(LOOK_AGAIN)
-        found = await _compared(redis, head, size)
-    return [found]
+        found = await _compared(redis, keys, head, size)
+    return [replace(found, about=_name(keys))]
 
 
-async def _compared(redis: "Redis", head: Head, size: str) -> Finding:
+def _name(keys: Keys) -> str:
+    return f"stream {keys.shard}" if keys.shard else "stream"
+
+
+async def _compared(redis: Client, keys: Keys, head: Head, size: str) -> Finding:
     before = await head()
     async with translated("reading the stream's end"):
-        newest: Any = await redis.xrevrange(Keys().stream, count=1)
+        newest: Any = await redis.xrevrange(keys.stream, count=1)
     last = Cursor.parse(newest[0][0]) if newest else START
     return of_stream(last, size, before=before, after=await head())
 
@@ -115,13 +146,13 @@ def of_stream(last: Cursor, size: str, *, before: Cursor, after: Cursor) -> Find
     return well("stream", size if last else "empty, as the log is")
 
 
-async def _of_groups(redis: "Redis", pel: Pel) -> list[Finding]:
-    keys = Keys()
+async def _of_groups(redis: Client, pel: Pel, shards: int) -> list[Finding]:
+    every = keys_of(shards)
     alive_since = int((time.time() - DEAD_AFTER.total_seconds()) * 1_000)
     async with translated("reading the registry of groups"):
-        groups = await redis.zcard(keys.groups)
-        positions = await redis.hlen(keys.positions)
-        living = await redis.zcount(keys.processes, alive_since, "+inf")
+        groups = sum([await redis.zcard(keys.groups) for keys in every])
+        positions = sum([await redis.hlen(keys.positions) for keys in every])
+        living = max([await redis.zcount(keys.processes, alive_since, "+inf") for keys in every])
     return [
         well("subscribers", f"{positions} with a position, {groups} with a consumer group"),
         of_pending(pel),

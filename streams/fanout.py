@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from streams.cursor import START, Cursor
 from streams.entries import Entry
 from streams.in_flight import Given, Left
-from streams.ledger import Ledger
+from streams.ledgers import Receiving
 from streams.poison import Poison
 from streams.receipts import Receipt
 from streams.seats import Cohort, Frames, Kind, Outlet, Seat, Sitter, confirm
@@ -62,7 +62,7 @@ class Fanout(Generic[T]):
         self,
         *,
         tail: Tail[T],
-        ledger: Ledger,
+        ledger: Receiving,
         flow: Flow,
         poison: Poison,
         topics: Callable[[T], Iterable[Hashable]],

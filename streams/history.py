@@ -4,13 +4,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from redis.asyncio import Redis
-
-from streams.connection import translated
+from streams.connection import Client, translated
 from streams.cursor import Cursor
 from streams.entries import Entry, Log, from_fields
 from streams.errors import EntryUnreadable, StreamsUnavailable
-from streams.keys import Keys
 from streams.tail import Tail
 
 log = logging.getLogger("divisionbell.streams")
@@ -30,14 +27,11 @@ def unbroken(entries: Sequence[Entry[T]], *, after: Cursor) -> bool:
 class History(Generic[T]):
     """The log from any cursor up to what the tail has, whoever still has it."""
 
-    def __init__(
-        self, *, tail: Tail[T], redis: "Redis", log_of_record: Log[T], decode: Callable[[bytes], T], shard: int = 0
-    ) -> None:
+    def __init__(self, *, tail: Tail[T], redis: Client, log_of_record: Log[T], decode: Callable[[bytes], T]) -> None:
         self._tail = tail
         self._redis = redis
         self._log = log_of_record
         self._decode = decode
-        self._key = Keys(shard).stream
 
     async def after(self, cursor: Cursor, limit: int) -> Sequence[Entry[T]]:
         """Up to `limit` entries that follow `cursor`, in order, without holes; empty at the tail's head.
@@ -48,7 +42,7 @@ class History(Generic[T]):
             return recent
         try:
             async with translated("reading the past"):
-                raw: Any = await self._redis.xrange(self._key, min=f"({cursor}", max="+", count=limit)
+                raw: Any = await self._redis.xrange(self._tail.key, min=f"({cursor}", max="+", count=limit)
             entries = [from_fields(entry_id, fields, self._decode) for entry_id, fields in raw]
         except (StreamsUnavailable, EntryUnreadable) as error:
             log.info("reading the past from PostgreSQL", extra={"error": str(error)})

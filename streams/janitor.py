@@ -8,12 +8,11 @@ from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
-from redis.asyncio import Redis
-
-from streams.connection import Script, translated
+from streams.connection import Client, Script, translated
 from streams.dead_letters import DeadLetters, LetterStore
+from streams.each import in_each
 from streams.errors import StreamsUnavailable
-from streams.keys import Keys
+from streams.keys import Keys, keys_of
 from streams.processes import DEAD_AFTER
 from streams.publisher import Publisher
 from telemetry.leading import Leadership, lead
@@ -30,6 +29,8 @@ BATCH = 250
 """Subscribers a script call: a millisecond or two of Redis' one thread."""
 PAUSE = 0.05
 """Seconds between two calls, so that a round over many groups takes a fraction of Redis' time."""
+FIRST = Keys()
+"""The shard there always is."""
 FORGOTTEN_AT_ONCE = 500
 """Positions looked at in a round: a million take a few hours."""
 
@@ -40,7 +41,7 @@ class Janitor:
     def __init__(
         self,
         *,
-        redis: "Redis",
+        redis: Client,
         publisher: Publisher[Any],
         dead_letters: DeadLetters,
         letters: LetterStore,
@@ -50,11 +51,11 @@ class Janitor:
         unused_after: timedelta = UNUSED_AFTER,
         dead_after: timedelta = DEAD_AFTER,
         round_every: timedelta = ROUND_EVERY,
-        shard: int = 0,
+        shards: int = 1,
     ) -> None:
-        """`publisher` trims the stream."""
+        """`publisher` trims the streams."""
         self._redis = redis
-        self._keys = Keys(shard)
+        self._shards = keys_of(shards)
         self._publisher = publisher
         self._dead_letters = dead_letters
         self._letters = letters
@@ -67,7 +68,7 @@ class Janitor:
         self._unused_after = _ms(unused_after)
         self._dead_after = _ms(dead_after)
         self._round_every = round_every.total_seconds()
-        self._scan = 0
+        self._scans = dict.fromkeys(self._shards, 0)
         self._park = Script(redis, "park")
         self._sweep = Script(redis, "sweep")
         self._forget = Script(redis, "forget")
@@ -106,58 +107,58 @@ class Janitor:
                     self._ended[name].done()
 
     async def round(self) -> None:
-        """What is due often, once. Raises StreamsUnavailable, and what PostgreSQL raises."""
-        await self.park()
-        await self.sweep()
-        await self.forget()
-        await self.bury_processes()
+        """What is due often, once, in every shard. Raises StreamsUnavailable, and what PostgreSQL raises."""
+        await in_each(map(self._look_after, self._shards))
         for state, count in (await self._letters.waiting()).items():
             self._metrics.dead_letters.labels(state=state).set(count)
+
+    async def _look_after(self, keys: Keys) -> None:
+        await self.park(keys)
+        await self.sweep(keys)
+        await self.forget(keys)
+        await self.bury_processes(keys)
 
     async def remail(self) -> None:
         """Redriven letters that have not arrived: tell their subscribers again what a flush took.
 
         Raises StreamsUnavailable, and what PostgreSQL raises.
         """
-        for subscriber, letter_id, cursor in await self._letters.to_heal():
-            await self._dead_letters.redrive(subscriber, letter_id, cursor)
+        await in_each(itertools.starmap(self._dead_letters.redrive, await self._letters.to_heal()))
 
-    async def park(self) -> int:
+    async def park(self, keys: Keys = FIRST) -> int:
         """Make missed again what has been pending for absent subscribers for long; return how many entries."""
-        keys, parked = self._keys, 0
+        parked = 0
         async with translated("looking for absent subscribers"):
             long_pending: Any = await self._redis.zrange(keys.pending_since, "-inf", "+inf", byscore=True)
         for names in _batches(long_pending):
             for name in names:
                 parked += await self._park(
-                    keys=[*self._index(keys.positions), keys.processes],
+                    keys=[keys.positions, *keys.index, keys.processes],
                     args=[name, _group(name), self._park_after, self._dead_after],
                 )
             await asyncio.sleep(PAUSE)
         self._metrics.entries_parked_total.inc(parked)
         return parked
 
-    async def sweep(self) -> None:
+    async def sweep(self, keys: Keys = FIRST) -> None:
         """Look after every group that is registered: dead consumers, disuse, and the index of pending entries."""
-        keys = self._keys
         async with translated("reading the registry of groups"):
             registered: Any = await self._redis.zrange(keys.groups, 0, -1)
         for names in _batches(registered):
             args = [part for name in names for part in (name, _group(name))]
             deleted, removed, wrong = await self._sweep(
-                keys=[*self._index(), keys.processes, keys.signals], args=[self._dead_after, self._unused_after, *args]
+                keys=[*keys.index, keys.processes, keys.signals], args=[self._dead_after, self._unused_after, *args]
             )
             for what, count in (("consumer", deleted), ("group", removed), ("index", wrong)):
                 self._metrics.janitor_repairs_total.labels(what=what).inc(count)
             await asyncio.sleep(PAUSE)
-        await self._add_up()
+        await self._add_up(keys)
 
-    async def forget(self) -> None:
+    async def forget(self, keys: Keys = FIRST) -> None:
         """Drop positions of subscribers that have not come for long; PostgreSQL has them."""
-        keys = self._keys
         async with translated("looking at positions"):
-            reply: Any = await self._redis.hscan(keys.positions, self._scan, count=FORGOTTEN_AT_ONCE)
-        self._scan, positions = reply
+            reply: Any = await self._redis.hscan(keys.positions, self._scans[keys], count=FORGOTTEN_AT_ONCE)
+        self._scans[keys], positions = reply
         if positions:
             forgotten = await self._forget(
                 keys=[keys.positions, keys.pending, keys.processes, keys.mail],
@@ -165,9 +166,8 @@ class Janitor:
             )
             self._metrics.janitor_repairs_total.labels(what="position").inc(forgotten)
 
-    async def bury_processes(self) -> None:
+    async def bury_processes(self, keys: Keys = FIRST) -> None:
         """Take back the connections of dead processes, and forget them when no entry is theirs any more."""
-        keys = self._keys
         living = set(await self._heartbeat(keys=[keys.processes], args=["", self._dead_after]))
         async with translated("looking for dead processes"):
             known: Any = await self._redis.zrange(keys.processes, 0, -1)
@@ -178,20 +178,16 @@ class Janitor:
                     await self._redis.zrem(keys.processes, name)
                 log.info("a server process is gone", extra={"process_name": name.decode()})
 
-    async def _add_up(self) -> None:
+    async def _add_up(self, keys: Keys) -> None:
         """Set the total to the sum of its parts, where it has drifted."""
         async with translated("adding up pending entries"):
             await self._redis.eval(
                 "local sum = 0 for _, n in ipairs(redis.call('HVALS', KEYS[1])) do sum = sum + n end"
                 " redis.call('SET', KEYS[2], sum)",
                 2,
-                self._keys.pending,
-                self._keys.pending_total,
+                keys.pending,
+                keys.pending_total,
             )
-
-    def _index(self, *first: str) -> list[str]:
-        keys = self._keys
-        return [*first, keys.stream, keys.groups, keys.pending, keys.pending_since, keys.pending_total]
 
 
 def _ms(span: timedelta) -> int:

@@ -1,6 +1,18 @@
 """The names of everything that is ours in Redis."""
 
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+
+def shard_of(name: str, shards: int) -> int:
+    """Which of so many shards a subscriber, or a user, belongs to: the same in every process and every version."""
+    return zlib.crc32(name.encode()) % shards if shards > 1 else 0
+
+
+def keys_of(shards: int) -> "Sequence[Keys]":
+    """The keys of each shard."""
+    return tuple(Keys(shard) for shard in range(shards))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,11 @@ class Keys:
     def pending_total(self) -> str:
         """Number: all pending entries."""
         return self._key("pending_total")
+
+    @property
+    def index(self) -> list[str]:
+        """What `reindex` in lua/common.lua takes, in its order."""
+        return [self.stream, self.groups, self.pending, self.pending_since, self.pending_total]
 
     @property
     def suspects(self) -> str:

@@ -6,10 +6,8 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
-from redis.asyncio import Redis
-
 from streams.checkpoints import Checkpoint, Checkpoints
-from streams.connection import Script
+from streams.connection import Client, Script
 from streams.cursor import Cursor
 from streams.errors import StreamsUnavailable
 from streams.keys import Keys
@@ -37,27 +35,17 @@ def pause_after(took: float) -> float:
 
 
 class Ledger:
-    """Coalesces receipts per subscriber and writes them, one batch in flight at a time.
+    """Coalesces receipts per subscriber of one shard and writes them, one batch in flight at a time.
 
     It grows with connected subscribers, not with deliveries. What a crash leaves unwritten is delivered again: a
     position that is behind costs duplicates, never a loss.
     """
 
     def __init__(
-        self, *, redis: "Redis", process: str, checkpoints: Checkpoints, metrics: Metrics, shard: int = 0
+        self, *, redis: Client, process: str, checkpoints: Checkpoints, metrics: Metrics, shard: int = 0
     ) -> None:
         keys = Keys(shard)
-        self._keys = [
-            keys.positions,
-            keys.stream,
-            keys.groups,
-            keys.pending,
-            keys.pending_since,
-            keys.pending_total,
-            keys.suspects,
-            keys.signals,
-            keys.mail,
-        ]
+        self._keys = [keys.positions, *keys.index, keys.suspects, keys.signals, keys.mail]
         self._process = process
         self._checkpoints = checkpoints
         self._write = Script(redis, "ledger")

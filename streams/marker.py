@@ -9,9 +9,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from redis.asyncio import Redis
-
-from streams.connection import translated
+from streams.connection import Client, translated
 from streams.cursor import Cursor
 from streams.dead_letters import DeadLetters
 from streams.keys import Keys
@@ -82,9 +80,7 @@ class RenderMarker:
                 yield Cursor(cursor)
 
 
-async def condemn_what_kills(
-    marker: RenderMarker, *, redis: "Redis", dead_letters: DeadLetters, shard: int = 0
-) -> None:
+async def condemn_what_kills(marker: RenderMarker, *, redis: Client, dead_letters: DeadLetters, shard: int = 0) -> None:
     """Count what dead processes were rendering; what three died of is given up. Raises StreamsUnavailable."""
     for cursor in marker.left_behind():
         async with translated("counting deaths"):

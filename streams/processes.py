@@ -6,11 +6,9 @@ import os
 import secrets
 from datetime import timedelta
 
-from redis.asyncio import Redis
-
-from streams.connection import Script, translated
+from streams.connection import Client, Script, translated
 from streams.errors import StreamsUnavailable
-from streams.keys import Keys
+from streams.keys import keys_of
 
 log = logging.getLogger("divisionbell.streams")
 
@@ -29,10 +27,10 @@ def process_name() -> str:
 class Processes:
     """Says once a second that this process lives, and remembers which others do."""
 
-    def __init__(self, *, redis: "Redis", name: str, shard: int = 0) -> None:
+    def __init__(self, *, redis: Client, name: str, shards: int = 1) -> None:
         self.name = name
         self._redis = redis
-        self._keys = [Keys(shard).processes]
+        self._keys = [keys.processes for keys in keys_of(shards)]  # scripts of each shard ask who lives
         self._beat = Script(redis, "heartbeat")
         self._living: frozenset[str] = frozenset()
 
@@ -46,15 +44,24 @@ class Processes:
             await asyncio.sleep(BEAT_EVERY.total_seconds())
 
     async def beat(self) -> None:
-        """Give one sign of life. Raises StreamsUnavailable; who lives is then as it was known last."""
-        dead_after = DEAD_AFTER // timedelta(milliseconds=1)
-        living = await self._beat(keys=self._keys, args=[self.name, dead_after])
-        self._living = frozenset(name.decode() for name in living)
+        """Give one sign of life, in every shard. A process that one of them has heard lives.
+
+        Raises StreamsUnavailable if a shard does not answer; if none does, who lives is as it was known last.
+        """
+        args: list[str | bytes | int] = [self.name, DEAD_AFTER // timedelta(milliseconds=1)]
+        beats = (self._beat(keys=[key], args=args) for key in self._keys)
+        answers = await asyncio.gather(*beats, return_exceptions=True)
+        heard = [answer for answer in answers if not isinstance(answer, BaseException)]
+        if heard:
+            self._living = frozenset(name.decode() for living in heard for name in living)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
 
     async def resign(self) -> None:
         """This process ends in order: nobody has to wait until it counts as dead. Raises StreamsUnavailable."""
         async with translated("resigning"):
-            await self._redis.zrem(self._keys[0], self.name)
+            await asyncio.gather(*(self._redis.zrem(key, self.name) for key in self._keys))
 
     def gives_up(self, owner: str) -> bool:
         """Whether what `owner` owns may be claimed at once: it was released, is our own, or its process is dead."""

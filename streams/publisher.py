@@ -1,5 +1,6 @@
 """Bringing the Redis stream up to the log, by compare-and-append."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -7,10 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
-from redis.asyncio import Redis
-
-from streams.connection import Script, translated
+from streams.connection import Client, Script, translated
 from streams.cursor import START, Cursor
+from streams.each import in_each
 from streams.entries import Entry, SequencedLog, to_fields
 from streams.keys import Keys
 from telemetry.tracing import NOTHING, OFF, Role, Span, Tracing
@@ -32,7 +32,7 @@ class Publisher(Generic[T]):
     def __init__(
         self,
         *,
-        redis: "Redis",
+        redis: Client,
         log_of_record: SequencedLog[T],
         shards: int = 1,
         retention: timedelta = timedelta(days=30),
@@ -46,7 +46,7 @@ class Publisher(Generic[T]):
         self._retention = retention
         self._longest = longest
         self._tracing = tracing
-        self._assigned_since: int | None = None
+        self._assigned_since: dict[int, int] = {}
         self._last: dict[str, Cursor] = {}
 
     async def publish(self) -> int:
@@ -54,24 +54,42 @@ class Publisher(Generic[T]):
 
         Raises StreamsUnavailable, or what the log raises; calling again continues.
         """
-        since, self._assigned_since = self._assigned_since, None
-        return sum([await self._bring_up(key, since) for key in self._keys])
+        appended = await asyncio.gather(*map(self.publish_to, range(len(self._keys))), return_exceptions=True)
+        for outcome in appended:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return sum(count for count in appended if isinstance(count, int))
+
+    async def publish_to(self, shard: int) -> int:
+        """The same for one shard: each has a loop of its own, so that none waits for one that is away."""
+        return await self._bring_up(self._keys[shard], self._assigned_since.pop(shard, None))
 
     def assigned(self, *, since_ns: int) -> None:
         """Activities have just been given their places, beginning then (ns since 1970): a trace shows from when."""
-        self._assigned_since = self._assigned_since or since_ns
+        for shard in range(len(self._keys)):
+            self._assigned_since.setdefault(shard, since_ns)
 
-    def forget(self) -> None:
-        """Ask Redis for each stream's last ID next time: it may have changed without us."""
-        self._last.clear()
+    @property
+    def shards(self) -> int:
+        """How many streams there are."""
+        return len(self._keys)
+
+    def forget(self, shard: int | None = None) -> None:
+        """Ask Redis for the stream's last ID next time, or for each stream's: it may have changed without us."""
+        if shard is None:
+            self._last.clear()
+        else:
+            self._last.pop(self._keys[shard], None)
 
     async def trim(self) -> None:
         """Drop what is older than the retention, or beyond the longest stream. PostgreSQL replays it."""
         oldest = Cursor.at(datetime.now(UTC) - self._retention)
-        for key in self._keys:
-            async with translated("trimming the stream"):
-                await self._redis.xtrim(key, minid=str(oldest), approximate=True)
-                await self._redis.xtrim(key, maxlen=self._longest, approximate=True)
+        await in_each(self._trim(key, oldest) for key in self._keys)
+
+    async def _trim(self, key: str, oldest: Cursor) -> None:
+        async with translated("trimming the stream"):
+            await self._redis.xtrim(key, minid=str(oldest), approximate=True)
+            await self._redis.xtrim(key, maxlen=self._longest, approximate=True)
 
     async def _bring_up(self, key: str, since_ns: int | None) -> int:
         appended = 0

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import starmap
 
-from redis.asyncio import Redis
-
-from streams.connection import Script
+from streams.connection import Client, Script
+from streams.each import in_each
 from streams.errors import StreamsUnavailable
-from streams.keys import Keys
+from streams.keys import Keys, keys_of, shard_of
 from telemetry.metrics import Metrics
 
 log = logging.getLogger("divisionbell.streams")
@@ -66,13 +66,13 @@ class Rates:
     def __init__(
         self,
         *,
-        redis: "Redis",
+        redis: Client,
         metrics: Metrics,
         most: Mapping[str, int],
         now: Callable[[], float] = time.time,
-        shard: int = 0,
+        shards: int = 1,
     ) -> None:
-        self._keys = Keys(shard)
+        self._shards = keys_of(shards)
         self._metrics = metrics
         self._most = dict(most)
         self._now = now
@@ -122,21 +122,27 @@ class Rates:
 
     async def exchange(self) -> None:
         """Tell what was counted here, and learn what was elsewhere. Raises StreamsUnavailable; it is told later."""
-        changed, self._changed = list(self._changed), {}
-        for first in range(0, len(changed), BATCH):
+        changed, self._changed = self._changed, {}
+        by_shard: dict[Keys, list[tuple[str, str]]] = {}  # a script takes the keys of one
+        for name in changed:
+            by_shard.setdefault(self._shards[shard_of(name[1], len(self._shards))], []).append(name)
+        await in_each(starmap(self._exchange_in, by_shard.items()))
+
+    async def _exchange_in(self, shard: Keys, names: list[tuple[str, str]]) -> None:
+        for first in range(0, len(names), BATCH):
             try:
-                await self._exchange(changed[first : first + BATCH])
+                await self._exchange(shard, names[first : first + BATCH])
             except BaseException:
-                self._changed.update(dict.fromkeys(changed[first:]))
+                self._changed.update(dict.fromkeys(names[first:]))
                 raise
 
-    async def _exchange(self, names: list[tuple[str, str]]) -> None:
+    async def _exchange(self, shard: Keys, names: list[tuple[str, str]]) -> None:
         window = int(self._now() / WINDOW)
         told = [(name, count, count.here) for name in names if (count := self._counts.get(name)) and count.here]
         told = [one for one in told if one[1].window == window]
         if not told:
             return
-        keys = [self._keys.rate(*name, at) for name, _, _ in told for at in (window, window - 1)]
+        keys = [shard.rate(*name, at) for name, _, _ in told for at in (window, window - 1)]
         answers = await self._add(keys=keys, args=[int(2 * WINDOW), *(here for _, _, here in told)])
         for (_, count, here), (everywhere, before) in zip(told, answers, strict=True):
             if count.window == window:  # not rolled on while Redis answered

@@ -50,7 +50,7 @@ def wall_clock_ms() -> int:
 
 
 class Sequencer(Generic[T]):
-    """The leader's two loops: cursors in PostgreSQL, entries in Redis. The second may fail; the first goes on.
+    """The leader's loops: cursors in PostgreSQL, entries in each shard. Those of shards may fail; the first goes on.
 
     Leadership saves work, it does not protect the log: the row lock inside `assign` and the comparison inside the
     append do, so a leader that was frozen and wakes up beside its successor does no harm.
@@ -72,7 +72,7 @@ class Sequencer(Generic[T]):
         self._metrics = metrics
         self._look_every = look_every.total_seconds()
         self._now_ms = now_ms
-        self._assigned = asyncio.Event()
+        self._assigned = [asyncio.Event() for _ in range(publisher.shards)]
         self.leading = False
 
     async def run(self) -> None:
@@ -101,7 +101,10 @@ class Sequencer(Generic[T]):
     async def _lead(self, lease: Lease) -> None:
         loops = [
             asyncio.create_task(self._assign_loop(lease), name="sequencer-assign"),
-            asyncio.create_task(self._publish_loop(), name="sequencer-publish"),
+            *(
+                asyncio.create_task(self._publish_loop(shard), name="sequencer-publish")
+                for shard in range(self._publisher.shards)
+            ),
             asyncio.create_task(lease.lost.wait(), name="sequencer-lease"),
         ]
         try:
@@ -131,22 +134,23 @@ class Sequencer(Generic[T]):
         if count:
             self._publisher.assigned(since_ns=began)
             self._metrics.activities_created_total.inc(count)
-            self._assigned.set()
+            for assigned in self._assigned:
+                assigned.set()
         return count
 
-    async def _publish_loop(self) -> None:
+    async def _publish_loop(self, shard: int) -> None:
         while True:
-            self._assigned.clear()
+            self._assigned[shard].clear()
             try:
-                await self._publisher.publish()
+                await self._publisher.publish_to(shard)
             except StreamsUnavailable as error:
                 log.warning("cannot append to the stream, trying again", extra={"error": str(error)})
-                self._publisher.forget()
+                self._publisher.forget(shard)
                 await asyncio.sleep(self._look_every)
                 continue
             try:
                 async with asyncio.timeout(self._look_every):
-                    await self._assigned.wait()
+                    await self._assigned[shard].wait()
             except TimeoutError:
                 # Nothing to do for a while: look whether the stream still ends where we left it.
-                self._publisher.forget()
+                self._publisher.forget(shard)

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from streams.dead_letters import DeadLetters
 from streams.history import History
-from streams.ledger import Ledger
+from streams.ledgers import Receiving
 from streams.processes import Processes
 from streams.subscribers import Subscribers
 from streams.tail import Tail
@@ -25,7 +25,7 @@ class Shared(Generic[T]):
 
     tail: Tail[T]
     history: History[T]
-    ledger: Ledger
+    ledger: Receiving
     subscribers: Subscribers
     processes: Processes
     dead_letters: DeadLetters

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from redis.asyncio import Redis
-
-from streams.connection import translated
+from streams.connection import Client, translated
 from streams.errors import StreamsUnavailable
 from streams.keys import Keys
 
@@ -46,7 +44,7 @@ class Signal:
 class Signals:
     """Follows the signals from now on and hands each to `heard`."""
 
-    def __init__(self, *, redis: "Redis", heard: Callable[[Signal], None], shard: int = 0) -> None:
+    def __init__(self, *, redis: Client, heard: Callable[[Signal], None], shard: int = 0) -> None:
         self._redis = redis
         self._heard = heard
         self._key = Keys(shard).signals

@@ -4,17 +4,17 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from streams.checkpoints import Checkpoint, Checkpoints
-from streams.connection import Script, translated
+from streams.connection import Client, Script, translated
 from streams.cursor import Cursor
 from streams.errors import StreamsUnavailable
-from streams.keys import Keys
+from streams.keys import Keys, keys_of, shard_of
 from streams.together import GATHER, Together
 
 log = logging.getLogger("divisionbell.streams")
@@ -112,17 +112,18 @@ class Opening:
 
 
 class Subscribers:
-    """Positions and pending entries in Redis, and in PostgreSQL where Redis has lost them."""
+    """Positions and pending entries in the subscribers' shards, and in PostgreSQL where Redis has lost them."""
 
-    def __init__(self, *, redis: "Redis", process: str, checkpoints: Checkpoints, shard: int = 0) -> None:
+    def __init__(self, *, redis: Client, process: str, checkpoints: Checkpoints, shards: int = 1) -> None:
         self._redis = redis
-        self._keys = keys = Keys(shard)
+        self._shards = keys_of(shards)
         self._process = process
         self._checkpoints = checkpoints
         self._open = Script(redis, "open")
-        self._opening = Together(self._take_over, name="open-subscribers", gather=GATHER)
+        self._opening = [
+            Together(partial(self._take_over, keys), name="open-subscribers", gather=GATHER) for keys in self._shards
+        ]
         self._acknowledge = Script(redis, "acknowledge")
-        self._index = [keys.stream, keys.groups, keys.pending, keys.pending_since, keys.pending_total]
 
     async def open(self, subscriber: Subscriber, *, since: Cursor | None, head: Cursor) -> Opened:
         """Take the subscriber over: a new epoch, and where it continues.
@@ -130,7 +131,8 @@ class Subscribers:
         `since` is the client's own cursor, the truth for its device; without it the kept position counts, and `head`
         for one never seen before. Raises StreamsUnavailable.
         """
-        opened = await self._opening(Opening(subscriber, since))
+        opening = self._opening[shard_of(subscriber.name, len(self._shards))]
+        opened = await opening(Opening(subscriber, since))
         if opened is not None:
             return opened
         try:
@@ -140,14 +142,17 @@ class Subscribers:
             kept, lost = Checkpoint(subscriber.name, head, 0), since is None
         else:
             lost = False
-        opened = await self._opening(Opening(subscriber, since, kept))
+        opened = await opening(Opening(subscriber, since, kept))
         if opened is None:
             raise StreamsUnavailable("Redis was flushed while a subscriber connected")
         return replace(opened, lost=lost)
 
-    async def _take_over(self, openings: Sequence[Opening]) -> list[Opened | None]:
+    def _keys(self, subscriber: Subscriber) -> Keys:
+        return self._shards[shard_of(subscriber.name, len(self._shards))]
+
+    async def _take_over(self, keys: Keys, openings: Sequence[Opening]) -> list[Opened | None]:
         """None for a subscriber that is not known here, as long as nobody has said what PostgreSQL remembers."""
-        keys, args = self._keys, list[str | bytes | int]([self._process, MOST_PENDING])
+        args: list[str | bytes | int] = [self._process, MOST_PENDING]
         for one in openings:
             args += (one.subscriber.name, one.subscriber.group, "" if one.since is None else str(one.since))
             args += ("", 0) if one.kept is None else (str(one.kept.position), one.kept.epoch)
@@ -161,7 +166,7 @@ class Subscribers:
         async with translated("reading pending entries"):
             try:
                 rows: Any = await self._redis.xpending_range(
-                    self._keys.stream, subscriber.group, min="-", max="+", count=MOST_PENDING
+                    self._keys(subscriber).stream, subscriber.group, min="-", max="+", count=MOST_PENDING
                 )
             except ResponseError as error:
                 if str(error).startswith("NOGROUP"):
@@ -174,9 +179,9 @@ class Subscribers:
 
     async def acknowledge(self, subscriber: Subscriber, through: Cursor) -> Acknowledged | None:
         """Confirm everything up to `through`; None for a subscriber that is not known. Raises StreamsUnavailable."""
-        keys = self._keys
+        keys = self._keys(subscriber)
         reply = await self._acknowledge(
-            keys=[keys.positions, *self._index, keys.suspects, keys.signals],
+            keys=[keys.positions, *keys.index, keys.suspects, keys.signals],
             args=[subscriber.name, subscriber.group, self._process, str(through)],
         )
         return Acknowledged(Cursor.parse(reply[0]), int(reply[1])) if reply else None
@@ -184,7 +189,7 @@ class Subscribers:
     async def position(self, subscriber: Subscriber) -> Cursor | None:
         """Where the subscriber stands; None if it was never seen. Raises StreamsUnavailable."""
         async with translated("reading a position"):
-            kept: Any = await self._redis.hget(self._keys.positions, subscriber.name)
+            kept: Any = await self._redis.hget(self._keys(subscriber).positions, subscriber.name)
         return None if kept is None else Cursor.parse(kept.split(b" ")[0])
 
 

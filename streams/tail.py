@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
-from redis.asyncio import Redis
-
-from streams.connection import translated
+from streams.connection import Client, translated
 from streams.cursor import START, Cursor
 from streams.dead_letters import DeadLetters
 from streams.entries import Entry, Log, from_fields
@@ -37,12 +35,13 @@ class Tail(Generic[T]):
     def __init__(
         self,
         *,
-        redis: "Redis",
+        redis: Client,
         log_of_record: Log[T],
         decode: Callable[[bytes], T],
         metrics: Metrics,
         dead_letters: DeadLetters | None = None,
         shard: int = 0,
+        shards: int = 1,
         ring_size: int = 5_000,
         compare_every: timedelta = timedelta(seconds=1),
         tracing: Tracing = OFF,
@@ -52,7 +51,8 @@ class Tail(Generic[T]):
         self._decode = decode
         self._metrics = metrics
         self._dead_letters = dead_letters
-        self._key = Keys(shard).stream
+        self._shard = shard
+        self._shards = shards
         self._ring_size = ring_size
         self._compare_every = compare_every.total_seconds()
         self._tracing = tracing
@@ -64,6 +64,11 @@ class Tail(Generic[T]):
         """False from a failure to read the stream, or to take in what was read, until the next success."""
         self.lagging = False
         """Whether PostgreSQL's head of a second ago has not come by the stream."""
+
+    @property
+    def key(self) -> str:
+        """The stream that is followed: all shards have the same entries, so another will do when one is away."""
+        return Keys(self._shard).stream
 
     @property
     def head(self) -> Cursor:
@@ -104,7 +109,7 @@ class Tail(Generic[T]):
             try:
                 async with translated("following the stream"):
                     reply: Any = await self._redis.xread(
-                        {self._key: str(self.ring.head)}, count=BATCH, block=int(BLOCK.total_seconds() * 1000)
+                        {self.key: str(self.ring.head)}, count=BATCH, block=int(BLOCK.total_seconds() * 1000)
                     )
                 for _, raw in reply:
                     await self._take(raw)
@@ -113,6 +118,7 @@ class Tail(Generic[T]):
                 if self.follows:
                     log.warning("the stream is silent, reading PostgreSQL once a second", extra={"error": str(error)})
                 self.follows = False
+                self._shard = (self._shard + 1) % self._shards
                 await asyncio.sleep(self._compare_every / 2)
             except Exception:
                 # PostgreSQL failed in a repair. The ring is untouched, so the same entries are read again.

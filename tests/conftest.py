@@ -18,7 +18,7 @@ from resolvers.database.engine import migrate
 from resolvers.database.log import PostgresLog
 from resolvers.database.queries import Database
 from resolvers.embedded import start_postgres, start_valkey
-from streams.connection import connect as connect_redis
+from streams.connection import connect_alone as connect_redis
 from telemetry.metrics import Metrics
 from tests.support.directories import reachable_directory
 

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from resolvers.database.engine import connect as connect_database
 from resolvers.database.engine import migrate
 from resolvers.embedded import start_postgres, start_valkey
-from streams.connection import connect as connect_redis
+from streams.connection import connect_alone as connect_redis
 from tests.benchmarks.building import on_core
 from tests.support.directories import reachable_directory
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from resolvers.database.engine import connect, migrate
 from resolvers.embedded import Child, start_postgres, start_valkey
-from streams.connection import connect as connect_redis
+from streams.connection import connect_alone as connect_redis
 from streams.keys import Keys
 from tests.chaos.schedule import SERVERS, Fault, Step
 from tests.support.directories import reachable_directory

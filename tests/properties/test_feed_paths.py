@@ -14,7 +14,7 @@ from resolvers.activities import EVERYTHING, ActivityFilter, ActivityId, Activit
 from resolvers.database.feed import FeedItem, FeedPage, Wanted
 from resolvers.database.tables import mps
 from resolvers.feed import Feed, FeedSource, Reason, page_cursor
-from streams.connection import connect as connect_redis
+from streams.connection import connect_alone as connect_redis
 from streams.cursor import START
 from tests.support.feeding import Feeding
 from tests.support.parliament import insert_activities, insert_bill, insert_mp

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from streams.connection import connect
+from streams.connection import connect_alone as connect
 from streams.cursor import Cursor
 from streams.keys import Keys
 from streams.ledger import Ledger

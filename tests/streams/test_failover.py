@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from resolvers.activities import Activity
 from resolvers.database.log import PostgresLog
 from resolvers.embedded import Child, start_valkey
-from streams.connection import connect
+from streams.connection import connect_alone as connect
 from streams.keys import Keys
 from streams.publisher import Publisher
 from tests.support.parliament import insert_activities

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from resolvers.database.engine import connect, migrate
 from resolvers.embedded import start_postgres, start_valkey
-from streams.connection import connect as connect_redis
+from streams.connection import connect_alone as connect_redis
 from streams.cursor import Cursor
 from telemetry.tasks import end
 from tests.support.directories import reachable_directory

@@ -1,12 +1,12 @@
 """The feed of one process, driven by hand: its window follows when a test says so."""
 
 import time
+from functools import partial
 
-from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app import load_script
 from cache.reads import ReadBits
-from cache.scripts import LUA
 from resolvers.database.feed import JoinedFeed
 from resolvers.database.log import PostgresLog
 from resolvers.database.queries import Database
@@ -16,7 +16,7 @@ from resolvers.events import ReadChange
 from resolvers.feed import Feed
 from resolvers.reading import Reading
 from resolvers.recent import Recent
-from streams.connection import Script, SharedScript
+from streams.connection import Client, in_slots
 from telemetry.metrics import Metrics
 from tests.support.running import make_tail
 
@@ -24,12 +24,12 @@ from tests.support.running import make_tail
 class Feeding:
     """All paths of the feed on a test's PostgreSQL and Redis. `heard` is what open streams were told."""
 
-    def __init__(self, engine: AsyncEngine, redis: "Redis", *, window: int = 1_000) -> None:
+    def __init__(self, engine: AsyncEngine, redis: Client, *, window: int = 1_000) -> None:
         self.metrics = Metrics()
         database = Database(engine=engine, metrics=self.metrics)
         self.log = PostgresLog(database=database)
         self.marks = ReadMarks(database=database)
-        self.bits = ReadBits(load=lambda name: SharedScript(Script(redis, name, folder=LUA), name=f"read-marks-{name}"))
+        self.bits = ReadBits(load=partial(load_script, redis), scattered=in_slots(redis))
         self.heard: list[tuple[str, ReadChange]] = []
         self.reading = Reading(
             marks=self.marks, bits=self.bits, metrics=self.metrics, told=self._told, clock=time.monotonic

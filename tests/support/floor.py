@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from resolvers.activities import Activity, decode, type_of
@@ -13,11 +12,13 @@ from resolvers.database.log import PostgresLog
 from resolvers.database.positions import Positions
 from resolvers.database.queries import Database
 from streams.checkpoints import Checkpoints
+from streams.connection import Client
 from streams.consumer import Consumer
 from streams.cursor import START, Cursor
 from streams.dead_letters import DeadLetters, Limit
 from streams.history import History
 from streams.ledger import Ledger
+from streams.ledgers import Ledgers, Receiving
 from streams.processes import Processes, process_name
 from streams.publisher import Publisher
 from streams.shared import Shared
@@ -35,35 +36,49 @@ class ProcessFloor:
     """One server process below the resolvers, on a test's PostgreSQL and Redis. Several make a cluster."""
 
     def __init__(
-        self, engine: AsyncEngine, redis: "Redis", *, ring_size: int = 1_000, limit: Limit | None = None
+        self,
+        engine: AsyncEngine,
+        redis: Client,
+        *,
+        ring_size: int = 1_000,
+        limit: Limit | None = None,
+        shards: int = 1,
     ) -> None:
         self.engine = engine
         self.redis = redis
+        self.shards = shards
         self.ring_size = ring_size
         self.limit = limit
         self.metrics = Metrics()
         self.database = Database(engine=engine, metrics=self.metrics)
         self.log = PostgresLog(database=self.database)
-        self.publisher: Publisher[Activity] = Publisher(redis=redis, log_of_record=self.log)
+        self.publisher: Publisher[Activity] = Publisher(redis=redis, log_of_record=self.log, shards=shards)
         self.letters = Letters(database=self.database)
         self.restart()
 
     def restart(self) -> None:
         """Forget everything in memory, as kill -9 and a new start do."""
         self.metrics = Metrics()
-        flow, redis = self.metrics.flow, self.redis
+        flow, redis, shards = self.metrics.flow, self.redis, self.shards
         process = process_name()
-        self.dead_letters = DeadLetters(redis=redis, store=self.letters, flow=flow, now=lambda: 0.0, limit=self.limit)
-        self.tail = make_tail(redis, self.log, ring_size=self.ring_size, dead_letters=self.dead_letters)
+        self.dead_letters = DeadLetters(
+            redis=redis, store=self.letters, flow=flow, now=lambda: 0.0, limit=self.limit, shards=shards
+        )
+        self.tail = make_tail(redis, self.log, ring_size=self.ring_size, dead_letters=self.dead_letters, shards=shards)
         self.history = History(tail=self.tail, redis=redis, log_of_record=self.log, decode=decode)
         self.checkpoints = Checkpoints(store=Positions(database=self.database), metrics=self.metrics)
-        self.ledger = Ledger(redis=redis, process=process, checkpoints=self.checkpoints, metrics=self.metrics)
-        self.subscribers = Subscribers(redis=redis, process=process, checkpoints=self.checkpoints)
-        self.processes = Processes(redis=redis, name=process)
+        self.ledgers = [
+            Ledger(redis=redis, process=process, checkpoints=self.checkpoints, metrics=self.metrics, shard=shard)
+            for shard in range(shards)
+        ]
+        self.ledger = self.ledgers[0]
+        receiving: Receiving = self.ledger if shards == 1 else Ledgers(self.ledgers)
+        self.subscribers = Subscribers(redis=redis, process=process, checkpoints=self.checkpoints, shards=shards)
+        self.processes = Processes(redis=redis, name=process, shards=shards)
         self.shared = Shared(
             tail=self.tail,
             history=self.history,
-            ledger=self.ledger,
+            ledger=receiving,
             subscribers=self.subscribers,
             processes=self.processes,
             dead_letters=self.dead_letters,
@@ -87,7 +102,7 @@ class ProcessFloor:
     async def open(self, subscriber: Subscriber = PHONE, *, since: Cursor | None = None) -> Opened:
         """Connect a device."""
         await self.catch_up()
-        await self.ledger.settle(subscriber)
+        await self.shared.ledger.settle(subscriber)
         return await self.subscribers.open(subscriber, since=since, head=self.tail.head)
 
     def consumer(

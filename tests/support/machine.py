@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from resolvers.database.engine import connect as connect_database
-from streams.connection import connect as connect_redis
+from streams.connection import connect_alone as connect_redis
 from tests.support.running import start_over
 
 T = TypeVar("T")

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from resolvers.activities import Activity, decode
 from resolvers.database.log import PostgresLog
+from streams.connection import Client
 from streams.cursor import START, Cursor
 from streams.entries import Entry, from_fields
 from streams.history import unbroken
@@ -35,7 +36,7 @@ async def in_background(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]
         await end(tasks)
 
 
-def make_tail(redis: "Redis", log_of_record: PostgresLog, **more: Any) -> Tail[Activity]:
+def make_tail(redis: Client, log_of_record: PostgresLog, **more: Any) -> Tail[Activity]:
     """A tail with short times."""
     return Tail(redis=redis, log_of_record=log_of_record, decode=decode, metrics=Metrics(), **more)
 
@@ -51,15 +52,15 @@ async def whole_log(log_of_record: PostgresLog) -> list[Entry[Activity]]:
     return list(await log_of_record.after(START, 100_000))
 
 
-async def whole_stream(redis: "Redis") -> list[Entry[Activity]]:
+async def whole_stream(redis: Client, *, shard: int = 0) -> list[Entry[Activity]]:
     """Every entry that the stream has."""
-    raw: Any = await redis.xrange(Keys().stream)
+    raw: Any = await redis.xrange(Keys(shard).stream)
     return [from_fields(entry_id, fields, decode) for entry_id, fields in raw]
 
 
-async def assert_stream_is_the_log(redis: "Redis", log_of_record: PostgresLog) -> None:
+async def assert_stream_is_the_log(redis: Client, log_of_record: PostgresLog, *, shard: int = 0) -> None:
     """The stream shows every entry of the log once, in order, chained."""
-    log, stream = await whole_log(log_of_record), await whole_stream(redis)
+    log, stream = await whole_log(log_of_record), await whole_stream(redis, shard=shard)
 
     assert log == stream
     assert unbroken(stream, after=START)

@@ -10,7 +10,7 @@ from resolvers.activities import EVERYTHING
 from resolvers.database.engine import connect, driver_url
 from resolvers.database.feed import Wanted
 from resolvers.feed import FeedSource
-from streams.connection import connect as connect_redis
+from streams.connection import connect_alone as connect_redis
 from tests.benchmarks.feed.dataset import FEW, GROUPS, MEASURED
 from tests.benchmarks.feed.measuring import Figure, load
 from tests.benchmarks.feed.stock import ORDER, USUAL
