@@ -32,8 +32,9 @@ SETTINGS = {
 class ValkeyCluster:
     """Nodes 0 to 2 begin as primaries of a third of the slots each, node k + 3 as the replica of node k."""
 
-    def __init__(self, directory: Path, *, replicas: bool) -> None:
+    def __init__(self, directory: Path, *, replicas: bool, durable: bool = False) -> None:
         self._directory = directory
+        self._durable = durable
         count = 2 * PRIMARIES if replicas else PRIMARIES
         free = free_ports(2 * count)
         self.ports, self._buses = free[:count], free[count:]
@@ -61,7 +62,7 @@ class ValkeyCluster:
 
     def _start(self, k: int) -> Child:
         own = {"port": str(self.ports[k]), "cluster-port": str(self._buses[k])}
-        return start_valkey(self._directory / f"node{k}", durable=False, settings={**SETTINGS, **own})
+        return start_valkey(self._directory / f"node{k}", durable=self._durable, settings={**SETTINGS, **own})
 
     def stop(self) -> None:
         """End all servers."""

@@ -10,6 +10,7 @@ from tests.benchmarks.rows import (
     processes,
     reconnecting,
     redis_cost,
+    shards,
     telemetry,
     throughput,
 )
@@ -19,6 +20,7 @@ ROWS: Mapping[str, Callable[[Bench], Awaitable[list[Row]]]] = {
     "inserts": inserting.run,
     "filters": filters.run,
     "redis": redis_cost.run,
+    "shards": shards.run,
     "telemetry": telemetry.run,
     "reconnects": reconnecting.run,
     "processes": processes.run,
