@@ -50,7 +50,7 @@ async def way(
     if request.param == "direct":
         yield Way(server, server.url, cookie)
         return
-    async with nginx(tmp_path, upstream=server.url.removeprefix("http://")) as proxy:
+    async with nginx(tmp_path, server.url.removeprefix("http://")) as proxy:
         yield Way(server, proxy.url, cookie, proxy)
 
 

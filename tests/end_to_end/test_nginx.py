@@ -23,7 +23,7 @@ async def test_stream_passes_nginx_unbuffered(start_server: Callable[..., Server
     server = await start_server(TRUSTED_PROXIES="127.0.0.1").start()
     body = {"query": "subscription { activityAdded { __typename ... on ActivityAdded { activity { title } } } }"}
     async with (
-        nginx(tmp_path, upstream=server.url.removeprefix("http://")) as proxy,
+        nginx(tmp_path, server.url.removeprefix("http://")) as proxy,
         httpx.AsyncClient(base_url=proxy.url, verify=trusting(proxy.certificate), trust_env=False, timeout=20) as http,
         Client(server.url, "carol", "publish") as publisher,
         http.stream(
@@ -50,7 +50,7 @@ async def test_nginx_speaks_http2_and_hides_the_metrics(
 ) -> None:
     """A browser is offered HTTP/2, answers say to come by TLS only, and metrics are for those inside."""
     server = await start_server().start()
-    async with nginx(tmp_path, upstream=server.url.removeprefix("http://")) as proxy:
+    async with nginx(tmp_path, server.url.removeprefix("http://")) as proxy:
         context = trusting(proxy.certificate)
         context.set_alpn_protocols(["h2", "http/1.1"])
         async with httpx.AsyncClient(base_url=proxy.url, verify=trusting(proxy.certificate), trust_env=False) as http:
@@ -68,7 +68,7 @@ async def test_only_a_trusted_proxy_says_who_the_client_is(
 ) -> None:
     """A limit by address counts by what nginx saw, not by what a client claims; by nginx itself if it is a stranger."""
     server = await start_server(TRUSTED_PROXIES=trusted, MAX_OPERATIONS_PER_MINUTE_PER_ADDRESS="2").start()
-    async with nginx(tmp_path, upstream=server.url.removeprefix("http://")) as proxy:
+    async with nginx(tmp_path, server.url.removeprefix("http://")) as proxy:
 
         async def status_of(address: str, claimed: str) -> int:
             transport = httpx.AsyncHTTPTransport(verify=trusting(proxy.certificate), local_address=address)

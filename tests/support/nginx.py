@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +91,8 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
 
 
 @asynccontextmanager
-async def nginx(directory: Path, *, upstream: str) -> AsyncIterator[Nginx]:
-    """Run nginx before the server at `upstream` (host:port)."""
+async def nginx(directory: Path, *upstreams: str, changed: Mapping[str, str] | None = None) -> AsyncIterator[Nginx]:
+    """Run nginx before the servers at `upstreams` (host:port). `changed`: what is written, what it shall be."""
     require_nginx()
     certificate, key = make_certificate(directory)
     with socket.socket() as free:
@@ -100,10 +100,11 @@ async def nginx(directory: Path, *, upstream: str) -> AsyncIterator[Nginx]:
         port = free.getsockname()[1]
     site = PUBLISHED.read_text()
     for written, ours in {
-        "127.0.0.1:8000": upstream,
+        "server 127.0.0.1:8000;": " ".join(f"server {upstream};" for upstream in upstreams),
         "listen 443": f"listen 127.0.0.1:{port}",
         "/etc/nginx/divisionbell.crt": str(certificate),
         "/etc/nginx/divisionbell.key": str(key),
+        **(changed or {}),
     }.items():
         assert written in site
         site = site.replace(written, ours)

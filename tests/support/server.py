@@ -6,7 +6,7 @@ import os
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -34,8 +34,17 @@ def token(user: str, scope: str = "read") -> str:
 class ServerProcess:
     """`python -m cli serve` (or `demo`) on a free port of 127.0.0.1, with whatever it prints kept in `output`."""
 
-    def __init__(self, *arguments: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        environment: Mapping[str, str],
+        within: Sequence[str] = (),
+        checkout: Path = REPOSITORY,
+    ) -> None:
+        """`within`: a command that runs it, such as `ip netns exec`; `checkout`: of which version."""
         self._arguments = arguments
+        self._within = within
+        self._checkout = checkout
         self._environment = {
             **{name: value for name, value in os.environ.items() if name not in NOT_INHERITED},
             "AUTH_SECRET": SECRET,
@@ -56,11 +65,12 @@ class ServerProcess:
     async def start(self) -> Self:
         """Start it and wait until it says where it serves."""
         self._process = await asyncio.create_subprocess_exec(
+            *self._within,
             sys.executable,
             "-m",
             "cli",
             *self._arguments,
-            cwd=REPOSITORY,
+            cwd=self._checkout,
             env=self._environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
