@@ -52,6 +52,9 @@ sdl-check: $(VENV)/.dev ## The printed schema is the committed one
 sdl: $(VENV)/.run ## Renew schema/schema.graphql
 	$(BIN)/python -c 'from schema.root import build_schema; print(build_schema().as_str())' > schema/schema.graphql
 
+reference: $(VENV)/.dev ## Renew what of docs/ is made from the code: settings, command line, list of decisions
+	$(BIN)/python -m tests.docs.reference
+
 codegen: $(NODE_MODULES) ## Renew the browser's types of the schema (client-example/src/*/generated.ts)
 	cd client-example && $(WITH_NODE) npm run --silent codegen
 
@@ -123,4 +126,4 @@ $(PAGES): $(NODE_MODULES) $(shell find client-example/src client-example/explore
 $(CLIENT): $(NODE_MODULES) $(wildcard client-example/src/activity-stream/*.ts client-example/src/activity-stream/*/*.ts)
 	@cd client-example && $(WITH_NODE) npm run --silent compile-tests
 
-.PHONY: help demo test rules chaos bench fault-matrix check lint types contracts sdl-check sdl codegen format pages client-check client-mutants lock audit sbom clean
+.PHONY: help demo test rules chaos bench fault-matrix check lint types contracts sdl-check sdl reference codegen format pages client-check client-mutants lock audit sbom clean

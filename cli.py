@@ -120,11 +120,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 @commands.command()
 def serve(
-    host: str | None = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65_535)] = None,
-    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes; 1 if left out.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; HOST if left out.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65_535, help="0 takes a free one; PORT if left out.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes; WORKERS if left out.")] = None,
 ) -> None:
-    """Serve the API on HOST and PORT until SIGTERM; see settings.py for what can be set."""
+    """Serve the API on HOST and PORT until SIGTERM; docs/settings.md has what can be set."""
     settings = load_settings(needs=["database_url", "redis_url", "auth_secret"])
     given = {"host": host, "port": port, "workers": workers}
     settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})

@@ -18,6 +18,8 @@ from tests.support.server import REPOSITORY
 DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
 METHOD = Path(__file__).parent / "method.md"
 PACKAGES = ("strawberry-graphql", "graphql-core", "starlette", "uvicorn", "uvloop", "httptools", "redis", "sqlalchemy")
+NOT_RUN = "not-run: needs two quiet cores for an hour"
+"""What tests/docs asks of every command on a page."""
 MARKS = {True: "yes", False: "**no**", None: ""}
 
 
