@@ -38,6 +38,8 @@ def of_the_code() -> list[Row]:
     for name, member in vars(Keys).items():
         if name.startswith("_") or (not isinstance(member, property) and not inspect.isfunction(member)):
             continue
+        if isinstance(getattr(keys, name), list):
+            continue  # names again what others name
         said = inspect.getdoc(member) or ""
         if isinstance(member, property):
             made.append((getattr(keys, name), said))

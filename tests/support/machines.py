@@ -22,7 +22,7 @@ from resolvers.database.log import PostgresLog
 from resolvers.database.queries import Database
 from resolvers.database.tables import activities
 from resolvers.embedded import start_postgres, start_valkey
-from streams.connection import connect as connect_redis
+from streams.connection import connect_alone as connect_redis
 from streams.cursor import Cursor
 from streams.keys import Keys
 from telemetry.metrics import Metrics
