@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from schema.wire import EXTENSION
 
@@ -35,6 +36,43 @@ class Bounds:
 
 
 USUAL = Bounds()
+
+
+class Whole:
+    """A connection's transport as one response sees it: its head goes out together with its body.
+
+    uvicorn writes the two one after the other, and uvloop sends each at once: two packets, and a client that is woken
+    for the first to wait for the second. A head that nothing follows is sent at the end of this turn of the loop.
+    """
+
+    __slots__ = ("_begun", "_cycle", "_head", "_loop", "_transport")
+
+    def __init__(self, cycle: RequestResponseCycle, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = cycle.transport
+        self._cycle = cycle
+        self._loop = loop
+        self._begun = False
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if self._begun or not self._cycle.response_started:  # 100 Continue is no response yet
+            if self._head:
+                data, self._head = self._head + data, b""
+            self._transport.write(data)
+            return
+        self._begun, self._head = True, data
+        self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
 
 class Connection(HttpToolsProtocol):
@@ -120,6 +158,10 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         else:
             self.transport.abort()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        cycle.transport = Whole(cycle, self.loop)  # type: ignore[assignment]  # all of a transport that a response uses
+        super()._start_asgi_task(cycle, app)
 
     def detach(self) -> tuple[asyncio.Transport, bool]:
         """Give the transport away: uvicorn forgets the connection as if its client had left."""

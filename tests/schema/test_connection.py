@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from schema.connection import Bounds, Connection, bounded, sweep
+from schema.connection import Bounds, Connection, Whole, bounded, sweep
 from schema.serving import Server
 from tests.support.waiting import wait_until
 
@@ -265,3 +265,60 @@ async def test_connection_beyond_the_number_is_refused_and_the_others_are_not() 
 
         assert await is_served(running)
         assert running.cut == ["connections"]
+
+
+class Recorder(asyncio.Transport):
+    """A transport that keeps what is written to it, piece by piece."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.pieces.append(bytes(data))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Answering:
+    """Of a response, what its transport looks at."""
+
+    transport: asyncio.Transport
+    response_started: bool = False
+
+
+@pytest.mark.parametrize(
+    ("body", "turns", "pieces"),
+    [([b"body"], 0, [b"headbody"]), ([b"a", b"b"], 0, [b"heada", b"b"]), ([b"body"], 1, [b"head", b"body"])],
+    ids=["whole", "in parts", "later"],
+)
+async def test_head_goes_out_with_what_follows_it_at_once(body: list[bytes], turns: int, pieces: list[bytes]) -> None:
+    """One packet for a whole answer; a head alone does not wait longer than a turn of the loop."""
+    recorder = Recorder()
+    cycle = Answering(recorder)
+    whole = Whole(cycle, asyncio.get_running_loop())  # type: ignore[arg-type]  # a part of uvicorn's
+    whole.write(b"continue")
+    cycle.response_started = True
+
+    whole.write(b"head")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for part in body:
+        whole.write(part)
+    await asyncio.sleep(0)
+
+    assert recorder.pieces == [b"continue", *pieces]
+
+
+async def test_head_without_a_body_goes_out_before_the_end() -> None:
+    """What has been written is sent before the connection closes."""
+    recorder = Recorder()
+    whole = Whole(Answering(recorder, response_started=True), asyncio.get_running_loop())  # type: ignore[arg-type]
+
+    whole.write(b"head")
+    whole.close()
+
+    assert (recorder.pieces, recorder.closed) == ([b"head"], True)
