@@ -106,6 +106,7 @@ class Publisher(Generic[T]):
             last = self._last[key] = actual
             if not fits:
                 log.warning("stream ends elsewhere than expected", extra={"key": key, "at": str(actual)})
+                last = await self._compare_with_head(key)
                 continue
             appended += len(entries)
             if len(entries) < BATCH:

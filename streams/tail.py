@@ -23,6 +23,8 @@ T = TypeVar("T")
 BATCH = 500
 BLOCK = timedelta(seconds=1)
 """Shorter than the client's socket timeout (2 s): a longer block would look like a dead server."""
+LOOK_AGAIN = 0.1
+"""Seconds until an unreadable entry is read again that the log has not passed yet."""
 
 
 class Tail(Generic[T]):
@@ -130,10 +132,16 @@ class Tail(Generic[T]):
         try:
             entries = [from_fields(entry_id, fields, self._decode) for entry_id, fields in raw]
         except EntryUnreadable as error:
+            last = max(Cursor.parse(entry_id) for entry_id, _ in raw)
+            # Asked before the log is read. While its head is not past this place, activities may still be given places
+            # before it, and nobody would be shown them; the publisher moves the head past what it finds in the stream.
+            passed = (await self._log.head()).cursor >= last
+            await self._read_log(through=last)
+            if not passed:
+                await asyncio.sleep(LOOK_AGAIN)
+                return
             log.error("unreadable entry, reading PostgreSQL instead", extra={"error": str(error)})
             self._metrics.stream_repairs_total.labels(reason="unreadable").inc()
-            last = max(Cursor.parse(entry_id) for entry_id, _ in raw)
-            await self._read_log(through=last)
             await self._condemn([Cursor.parse(entry_id) for entry_id, _ in raw], str(error))
             await self._extend([], past=last)
         else:

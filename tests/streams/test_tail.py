@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from resolvers.activities import Activity
 from resolvers.database.log import PostgresLog
 from resolvers.errors import Unavailable
-from streams.cursor import START
+from streams.cursor import START, Cursor
 from streams.keys import Keys
 from streams.publisher import Publisher
 from streams.tail import Tail
@@ -110,10 +110,33 @@ async def test_unreadable_entry_that_postgresql_never_had_is_passed_over(
         await tail.ready.wait()
         await redis.xadd(Keys().stream, {"garbage": "1"})
         garbage: Any = await redis.xinfo_stream(Keys().stream)
+        await Publisher(redis=redis, log_of_record=log_of_record).publish()
 
         await wait_until(
             lambda: str(tail.head).encode() == garbage["last-generated-id"], description="past the garbage"
         )
+
+
+async def test_what_gets_a_place_before_an_unreadable_entry_is_not_passed_over(
+    database: AsyncEngine, redis: Redis, log_of_record: PostgresLog
+) -> None:
+    """Garbage takes its ID from Redis' clock: a sequencer whose clock is behind may have places before it to give."""
+    await publish(database, redis, log_of_record, 1)
+    publisher = Publisher(redis=redis, log_of_record=log_of_record)
+    await publisher.publish()
+    tail = make_tail(redis, log_of_record, compare_every=NEVER)
+    async with in_background(tail.run()):
+        await tail.ready.wait()
+        unread = tail._metrics.stream_repairs_total.labels(reason="unreadable")
+        garbage: Any = await redis.xadd(Keys().stream, {"garbage": "1"})
+        for _ in range(2):
+            await insert_activities(database, 2)
+            assert await log_of_record.assign(now_ms=0, limit=10) == 2
+            await publisher.publish()
+        await wait_until(lambda: tail.head >= Cursor.parse(garbage), description="past the garbage")
+
+        await assert_tail_has_the_log(tail, log_of_record)
+        assert unread._value.get() == 1
 
 
 async def test_silent_stream_is_not_waited_for(database: AsyncEngine, redis: Redis, log_of_record: PostgresLog) -> None:
