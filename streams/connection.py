@@ -47,7 +47,7 @@ def connect(url: str, *, longest_wait: timedelta = LONGEST_WAIT, pool_size: int 
         case Kind.ALONE:
             return connect_alone(url, longest_wait=longest_wait, pool_size=pool_size)
         case Kind.CLUSTER:
-            return RedisCluster(
+            return _Cluster(
                 startup_nodes=[ClusterNode(host, port) for host, port in address.nodes],
                 require_full_coverage=False,  # the other shards go on while one has no primary
                 reinitialize_steps=0,  # else every fifth MOVED closes all connections, those to healthy nodes too
@@ -78,6 +78,15 @@ def _options(longest_wait: timedelta, pool_size: int) -> dict[str, Any]:
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,  # one shape of replies on every server we support
     }
+
+
+class _Cluster(RedisCluster):
+    """A cluster. Its connections are closed after a failure too: redis-py then takes it for one that was never open."""
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        for nodes in ("nodes_cache", "startup_nodes"):
+            await self.nodes_manager.aclose(nodes)
 
 
 class _Watched(Redis):

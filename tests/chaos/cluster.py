@@ -18,6 +18,7 @@ from resolvers.database.engine import connect, migrate
 from resolvers.embedded import Child, start_postgres, start_valkey
 from streams.connection import connect_alone as connect_redis
 from streams.keys import Keys
+from streams.pending import read_pending
 from tests.chaos.schedule import SERVERS, Fault, Step
 from tests.support.directories import reachable_directory
 from tests.support.proxy import Proxy, proxied
@@ -52,14 +53,13 @@ class Cluster:
 
     async def __aenter__(self) -> Self:
         self.postgres = start_postgres(self._directory / "postgres", durable=True)
-        self.redises = [self._start_redis(0), self._start_redis(1, follows=0)]
         enter = self._stack.enter_async_context
         self.proxies = {
             "postgres": await enter(proxied(lambda: self.postgres.sockets / ".s.PGSQL.5432")),
             "publishers": await enter(proxied(lambda: self.postgres.sockets / ".s.PGSQL.5432")),
-            "redis": await enter(proxied(lambda: self.redises[self.primary].sockets / "valkey.sock")),
             **{f"http{k}": await enter(proxied(lambda k=k: self._port(k))) for k in range(SERVERS)},  # type: ignore[misc]
         }
+        await self.start_redises()
         self.engine = connect(self._database_url("publishers"), pool_size=8)
         self._stack.push_async_callback(self.engine.dispose)
         await migrate(self.engine)
@@ -73,8 +73,30 @@ class Cluster:
                 with contextlib.suppress(ProcessLookupError):
                     server.signal(signal.SIGCONT)
                 await server.kill()
-        for child in (*self.redises, self.postgres):
+        self.stop_redises()
+        self.postgres.stop()
+
+    async def start_redises(self) -> None:
+        """Start a primary and its replica, and a proxy before whoever is the primary."""
+        self.redises = [self._start_redis(0), self._start_redis(1, follows=0)]
+        self.proxies["redis"] = await self._stack.enter_async_context(
+            proxied(lambda: self.redises[self.primary].sockets / "valkey.sock")
+        )
+
+    def stop_redises(self) -> None:
+        """Stop all of Redis, for good."""
+        for child in self.redises:
             child.stop()
+        self.proxies["redis"].cut()
+
+    def redis_settings(self) -> dict[str, str]:
+        """How servers find Redis."""
+        return {"REDIS_URL": f"redis://127.0.0.1:{self.proxies['redis'].port}/0"}
+
+    async def pending(self) -> int:
+        """How many entries are pending."""
+        async with self.redis() as redis:
+            return (await read_pending(redis)).total
 
     def url(self, k: int, *, direct: bool = False) -> str:
         """Where clients find a server: through its proxy, or past it. Raises OSError while it is not there."""
@@ -99,7 +121,7 @@ class Cluster:
         environment = {
             **SETTINGS,
             "DATABASE_URL": self._database_url("postgres"),
-            "REDIS_URL": f"redis://127.0.0.1:{self.proxies['redis'].port}/0",
+            **self.redis_settings(),
             "STATE_DIR": str(self._directory / f"state{k}"),
         }
         self.servers[k] = await ServerProcess("serve", environment=environment).start()
@@ -121,14 +143,20 @@ class Cluster:
                     await self._strike_server(int(step.target), step.fault, step.lasts)
                 case Fault.CUT | Fault.DELAY:
                     await self._strike_proxies(step)
-                case Fault.STOP_REDIS | Fault.CRASH_REDIS:
-                    await self._restart_redis(step.lasts, crash=step.fault is Fault.CRASH_REDIS)
-                case Fault.FAILOVER:
-                    await self._fail_over(step.lasts)
+                case Fault.STOP_REDIS | Fault.CRASH_REDIS | Fault.FAILOVER | Fault.FLUSH | Fault.TRIM | Fault.POISON:
+                    await self.strike_redis(step)
                 case Fault.RESTART_POSTGRES:
                     await self._restart_postgres(step.lasts)
-                case Fault.FLUSH | Fault.TRIM | Fault.POISON:
-                    await self._strike_stream(step.fault)
+
+    async def strike_redis(self, step: Step) -> None:
+        """Do to Redis what the step says."""
+        match step.fault:
+            case Fault.STOP_REDIS | Fault.CRASH_REDIS:
+                await self._restart_redis(step.lasts, crash=step.fault is Fault.CRASH_REDIS)
+            case Fault.FAILOVER:
+                await self._fail_over(step.lasts)
+            case _:
+                await self._strike_stream(step.fault)
 
     async def _strike_server(self, k: int, fault: Fault, lasts: float) -> None:
         server = self.servers[k]
@@ -208,9 +236,7 @@ class Cluster:
             proxy.delay = 0.0
         if not self.postgres.alive:
             self.postgres = start_postgres(self._directory / "postgres", durable=True)
-        for k in range(2):
-            if not self.redises[k].alive:
-                self.redises[k] = self._start_redis(k, follows=None if k == self.primary else self.primary)
+        await self.heal_redis()
         for k, server in enumerate(self.servers):
             if server is None or not await _runs(server):
                 await self._start_server(k)
@@ -219,6 +245,12 @@ class Cluster:
         except AssertionError as error:
             answers = [await self._readiness(k) for k in range(SERVERS)]
             raise AssertionError("\n".join([str(error), *answers, self.output()])) from error
+
+    async def heal_redis(self) -> None:
+        """Start of Redis what is dead."""
+        for k in range(2):
+            if not self.redises[k].alive:
+                self.redises[k] = self._start_redis(k, follows=None if k == self.primary else self.primary)
 
     async def _all_ready(self) -> bool:
         return not any([await self._readiness(k) for k in range(SERVERS)])
@@ -259,8 +291,8 @@ def _free_port() -> int:
 
 
 @asynccontextmanager
-async def cluster() -> AsyncIterator[Cluster]:
+async def cluster(made_by: type[Cluster] = Cluster) -> AsyncIterator[Cluster]:
     """A cluster on data of its own."""
     with reachable_directory() as directory:
-        async with Cluster(directory) as made:
+        async with made_by(directory) as made:
             yield made

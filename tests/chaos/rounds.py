@@ -14,7 +14,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from resolvers.database.tables import activities, user_activity_reads
 from streams.cursor import Cursor
-from streams.keys import Keys
 from telemetry.tasks import end
 from tests.chaos.checker import Violation, violations
 from tests.chaos.clients import FAILURES, ChaosClient
@@ -187,20 +186,17 @@ class Round:
         await self._settle_books()
         for user in sorted({client.user for client in history.clients}):
             await self._look(user)
-        self.cluster.redises[self.cluster.primary].stop()  # the other path must say the same
-        self.cluster.proxies["redis"].cut()
+        self.cluster.stop_redises()  # the other path must say the same
         for user in sorted({client.user for client in history.clients})[:3]:
             await self._look(user)
 
     async def _settle_books(self) -> None:
-        async with self.cluster.redis() as redis:
+        async def nothing_pending() -> bool:
+            self.history.pending = await self.cluster.pending()
+            return not self.history.pending
 
-            async def nothing_pending() -> bool:
-                self.history.pending = int(await redis.get(Keys().pending_total) or 0)
-                return not self.history.pending
-
-            with contextlib.suppress(AssertionError):
-                await wait_until(nothing_pending, description="nothing is pending", every=0.1)
+        with contextlib.suppress(AssertionError):
+            await wait_until(nothing_pending, description="nothing is pending", every=0.1)
 
         async def balanced() -> bool:
             self.history.unaccounted = {
@@ -227,9 +223,11 @@ class Round:
             await wait_until(shown, description="marks are shown", within=25, every=0.5)
 
 
-async def run_round(schedule: Schedule, *, clients: int) -> tuple[list[Violation], History, str]:
+async def run_round(
+    schedule: Schedule, *, clients: int, made_by: type[Cluster] = Cluster
+) -> tuple[list[Violation], History, str]:
     """Run one on servers of its own; what is violated, the history, and the end of the servers' output."""
-    async with cluster() as here:
+    async with cluster(made_by) as here:
         kinds = list(Kind)
         made = [
             ChaosClient(

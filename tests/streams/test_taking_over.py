@@ -5,14 +5,16 @@ import signal
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from streams.connection import connect
 from streams.errors import StreamsUnavailable
-from streams.keys import Keys, shard_of
+from streams.keys import Keys, keys_of, shard_of
 from streams.pending import answering
 from streams.subscribers import Subscriber
 from tests.streams.test_consumer import places, take
@@ -138,6 +140,20 @@ async def test_a_shard_that_hangs_is_told_from_one_that_answers(cluster: ValkeyC
             assert await answering(floor.redis, shards=SHARDS) == SHARDS - 1
     finally:
         cluster.children[lost].signal(signal.SIGCONT)
+
+
+async def test_a_client_that_failed_closes_all_its_connections(cluster: ValkeyCluster) -> None:
+    """Also between the failure and the next command, which would ask for the nodes anew."""
+    client: Any = connect(cluster.url)
+    await asyncio.gather(*(client.exists(keys.stream) for keys in keys_of(SHARDS)))
+    nodes = client.get_nodes()
+    cluster.children[await cluster.primary_of(0)].kill()
+    with pytest.raises(RedisConnectionError):
+        await client.exists(Keys(0).stream)
+
+    await client.aclose()
+
+    assert not [one for node in nodes for one in node._connections if one.is_connected]
 
 
 async def test_a_sentinel_says_who_the_new_primary_is(database: AsyncEngine, tmp_path: Path) -> None:

@@ -1,0 +1,23 @@
+"""Chaos on three shards in a Redis Cluster: what strikes Redis, and servers. `make chaos SHARDED=1` has the rest."""
+
+import pytest
+
+from tests.chaos.rounds import run_round
+from tests.chaos.schedule import Fault, draw
+from tests.chaos.sharded import ShardedCluster
+
+CLIENTS = 24
+FIRST, ROUNDS = 1, 5
+FAULTS = frozenset(
+    {Fault.STOP_REDIS, Fault.CRASH_REDIS, Fault.FAILOVER, Fault.FLUSH, Fault.TRIM, Fault.POISON, Fault.KILL}
+)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + ROUNDS))
+async def test_every_promise_is_kept_on_shards(seed: int) -> None:
+    """Whichever primary dies, freezes or comes back with less, and whoever takes over."""
+    schedule = draw(seed, only=FAULTS)
+    found, _, output = await run_round(schedule, clients=CLIENTS, made_by=ShardedCluster)
+
+    assert not found, "\n".join([str(schedule), output, *map(str, found)])
