@@ -4,6 +4,8 @@ Where instruments would cost something on the way of a delivery, the numbers are
 `BulkHistogram`) and read when somebody scrapes.
 """
 
+import asyncio
+
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
@@ -289,9 +291,19 @@ class WorkerMetrics:
         )
 
 
+def _tasks() -> dict[tuple[str, ...], float]:
+    """Their number; nothing where no event loop runs."""
+    try:
+        return {(): len(asyncio.all_tasks())}
+    except RuntimeError:
+        return {}
+
+
 def process_metrics(registry: CollectorRegistry) -> None:
     """Add the process's own: memory, CPU, file descriptors, garbage collections, versions."""
     if registry is not REGISTRY:
         ProcessCollector(registry=registry)
+        about = "Tasks of the event loop; a stream that has caught up has none."
+        registry.register(ReadWhenScraped(Kind.GAUGE, "asyncio_tasks", about, [], _tasks))
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
