@@ -614,7 +614,7 @@ def _view(
 
     limits = query_limits(settings)
     return GraphQLView(
-        build_schema(metrics, limits=limits),
+        build_schema(metrics, limits=limits, kept_values=settings.kept_values),
         authenticate=entrance.authenticate,
         make_context=make_context,
         explorer=explorer.page,
@@ -624,6 +624,7 @@ def _view(
         share=everybodys,
         tracing=tracing,
         present=to_object,
+        kept_frames=settings.kept_frames,
         body_limit=settings.max_body_bytes,
         documents=door.documents,
         longest=settings.operation_within,

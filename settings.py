@@ -82,6 +82,8 @@ class Settings(BaseSettings):
     stream_shards: int = Field(1, ge=1, le=64, description="streams, each with a part of the subscribers")
     stream_max_length: int = Field(1_000_000, ge=1_000, description="entries that Redis keeps at most")
     ring_size: int = Field(5_000, ge=10, description="recent activities a process keeps in memory")
+    kept_frames: int = Field(64 * 1024 * 1024, ge=65_536, description="bytes of rendered events a process keeps")
+    kept_values: int = Field(20_000, ge=100, description="completed activities, MPs and bills a process keeps")
     feed_window: int = Field(5_000, ge=10, description="recent activities that feed answers without a query")
     view_refresh: Seconds = Field(timedelta(seconds=30), description="of the view that stands in for Redis")
     heartbeat: Seconds = Field(timedelta(seconds=15), description="longest silence on a stream")

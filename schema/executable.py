@@ -26,7 +26,7 @@ from strawberry.types.graphql import OperationType
 
 from schema import incidents
 from schema.limits import TOO_LONG, Limits
-from schema.memo import Known, Memo, MemoisingExecution, check_memoised
+from schema.memo import MOST_VALUES, Known, Memo, MemoisingExecution, check_memoised
 from schema.refusals import Explain, StreamEnded, explain_expected
 from schema.requests import Operation
 from schema.results import underlying
@@ -50,7 +50,8 @@ class ExecutableSchema(strawberry.Schema):
     """A schema whose errors are safe to show: every error of every result has a code, and faults of ours only an ID.
 
     `explain` names the exceptions clients may be told about. `limits` bounds an operation, `documents` how many
-    parsed ones are kept (up to CACHEABLE characters each). All other arguments are those of `strawberry.Schema`.
+    parsed ones are kept (up to CACHEABLE characters each), `kept_values` how many completed values. All other arguments
+    are those of `strawberry.Schema`.
     """
 
     def __init__(
@@ -59,11 +60,12 @@ class ExecutableSchema(strawberry.Schema):
         explain: Explain = explain_expected,
         limits: Limits = USUAL,
         documents: int = 512,
+        kept_values: int = MOST_VALUES,
         metrics: Metrics | None = None,
         **kwargs: Any,  # noqa: ANN401 - handed on
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.memo = Memo(check_memoised(self._schema), metrics=metrics)
+        self.memo = Memo(check_memoised(self._schema), metrics=metrics, most_values=kept_values)
         self._execution: Any = type("Execution", (MemoisingExecution,), {"memo": self.memo})
         self.execution_context_class = self._execution
         self._valid = Known(most=documents)

@@ -11,7 +11,7 @@ from strawberry.types.graphql import OperationType
 
 from schema.executable import CACHEABLE, ExecutableSchema
 from schema.prepared import Prepared
-from schema.rendering import FrameCache, Present, Rendering, ShareKey, as_it_is, nobodys, variables_key
+from schema.rendering import MOST_BYTES, FrameCache, Present, Rendering, ShareKey, as_it_is, nobodys, variables_key
 from schema.requests import Operation
 
 MOST_OPERATIONS = 1_000
@@ -40,9 +40,16 @@ class Subscription:
 class Subscriptions:
     """Those of one schema. `share` tells which events are the same for everybody, `present` makes objects of them."""
 
-    def __init__(self, schema: ExecutableSchema, *, share: ShareKey = nobodys, present: Present = as_it_is) -> None:
+    def __init__(
+        self,
+        schema: ExecutableSchema,
+        *,
+        share: ShareKey = nobodys,
+        present: Present = as_it_is,
+        kept_frames: int = MOST_BYTES,
+    ) -> None:
         self.schema = schema
-        self.frames = FrameCache()
+        self.frames = FrameCache(kept_frames)
         self._share = share
         self._present = present
         self._prepared: dict[tuple[str, str | None], Prepared] = {}

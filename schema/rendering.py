@@ -49,10 +49,13 @@ def as_it_is(event: object) -> object:
     return event
 
 
+MOST_BYTES = 64 * 1024 * 1024
+
+
 class FrameCache:
     """Frames by rendering and event, up to `limit` bytes of them; the oldest go first."""
 
-    def __init__(self, limit: int = 64 * 1024 * 1024) -> None:
+    def __init__(self, limit: int = MOST_BYTES) -> None:
         self._limit = limit
         self._size = 0
         self._frames: OrderedDict[tuple[object, Hashable], bytes] = OrderedDict()

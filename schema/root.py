@@ -5,6 +5,7 @@ from schema.access import enforce
 from schema.events import ActivityAdded, FeedGap, GapHealed, ReadStateChanged, StreamNotice
 from schema.executable import USUAL, ExecutableSchema
 from schema.limits import Limits
+from schema.memo import MOST_VALUES
 from schema.mutation import Mutation
 from schema.query import Query
 from schema.refusals import ExpectedError
@@ -25,7 +26,9 @@ def explain(error: BaseException) -> ExpectedError | None:
     return None
 
 
-def build_schema(metrics: Metrics | None = None, *, limits: Limits = USUAL) -> ExecutableSchema:
+def build_schema(
+    metrics: Metrics | None = None, *, limits: Limits = USUAL, kept_values: int = MOST_VALUES
+) -> ExecutableSchema:
     """The GraphQL schema; `schema.graphql` beside this file is its printed form. Raises Undecided."""
     schema = ExecutableSchema(
         query=Query,
@@ -35,6 +38,7 @@ def build_schema(metrics: Metrics | None = None, *, limits: Limits = USUAL) -> E
         config=configuration(),
         explain=explain,
         limits=limits,
+        kept_values=kept_values,
         metrics=metrics,
     )
     straighten(schema._schema, schema.config)  # noqa: SLF001 - graphql-core's, of which Strawberry's is made

@@ -22,7 +22,7 @@ from schema.executable import ExecutableSchema
 from schema.opening import Subscriptions
 from schema.prepared_queries import Queries
 from schema.refusals import HttpRefusal
-from schema.rendering import Present, ShareKey, as_it_is, nobodys
+from schema.rendering import MOST_BYTES, Present, ShareKey, as_it_is, nobodys
 from schema.requests import Operation, read_operation
 from schema.results import http_status, to_payload
 from schema.sse_response import SseResponse
@@ -70,6 +70,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         closing: Callable[[HttpRefusal], Mapping[str, Any] | None] | None = None,
         share: ShareKey = nobodys,
         present: Present = as_it_is,
+        kept_frames: int = MOST_BYTES,
         jitter: Callable[[], float] = random.random,
         tracing: Tracing = OFF,
     ) -> None:
@@ -80,7 +81,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         self._admit = admit
         self._streams = streams
         self._queries = Queries(schema)
-        self._subscriptions = Subscriptions(schema, share=share, present=present)
+        self._subscriptions = Subscriptions(schema, share=share, present=present, kept_frames=kept_frames)
         self._stalled = stalled
         self._retry = retry
         self._body_limit = body_limit
