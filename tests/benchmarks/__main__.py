@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks`: run the rows, print the table; `make bench` writes it to docs/benchmarks.md too.
 
 ROWS (names, separated by spaces; all by default), SUBSCRIBERS (10000), ROUNDS (3), PEERS (nchan yoga stock raw),
-QUICK=1 for a smoke run, WRITE_DOCS=1 for the document.
+SECONDS (60) of the row jitter, QUICK=1 for a smoke run, WRITE_DOCS=1 for the document.
 """
 
 import asyncio
@@ -64,6 +64,7 @@ def _bench(servers: World, peers: Sequence[str]) -> Bench:
         subscribers=int(os.environ.get("SUBSCRIBERS") or (500 if quick else 10_000)),
         quick=quick,
         rounds=int(os.environ.get("ROUNDS") or (1 if quick else 3)),
+        seconds=int(os.environ.get("SECONDS") or 0) or None,
         peers=peers,
         report=console.print,
     )

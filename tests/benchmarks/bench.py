@@ -19,12 +19,16 @@ class Row:
 
 @dataclass(slots=True)
 class Bench:
-    """The servers, how much to do, and where to say how it goes. `notes` go below the table."""
+    """The servers, how much to do, and where to say how it goes. `notes` go below the table.
+
+    `seconds`: how long the row that lasts goes on, where it was said.
+    """
 
     world: World
     subscribers: int
     quick: bool
     rounds: int
+    seconds: int | None
     peers: Sequence[str]
     report: Callable[[str], None]
     notes: list[str] = field(default_factory=list)

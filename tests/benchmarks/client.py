@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.building import build, on_core
-from tests.benchmarks.figures import Arrival, Latencies, Opened, Report
+from tests.benchmarks.figures import Arrival, Latencies, Opened, Replayed, Report
 
 MOST_CONNECTIONS = 19_000
 """Of one client process: 20,000 files are what one may open on many machines."""
@@ -121,6 +121,18 @@ class Load:
     async def resumed(self, since: float) -> tuple[int, Latencies]:
         """How many of those that were cut have seen an event again; how long after their own connect, or `since`."""
         return await self._since("resumed", since)
+
+    async def jitter(self, every: float, away: float) -> None:
+        """From now on each connection is cut every `every` seconds, evenly spread, for `away`; 0 ends that."""
+        await self._all(f"jitter {int(every * 1e3)} {int(away * 1e3)}", "jitter", 30)
+
+    async def replayed(self) -> Replayed:
+        """How those that `jitter` has cut got what they had missed."""
+        answers = await self._all("replayed", "replayed", 30)
+        return Replayed(
+            **{name: sum(answer[name] for answer in answers) for name in ("cuts", "nothing", "waiting")},
+            waits=Latencies.merged(answer["histogram"] for answer in answers),
+        )
 
     async def _since(self, what: str, since: float) -> tuple[int, Latencies]:
         answers = await self._all(f"{what} {int(since * 1e6)}", what, 30)

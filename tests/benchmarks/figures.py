@@ -79,6 +79,19 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Replayed:
+    """`waits`: from the instant a connection came back until it had all that anybody had seen by then.
+
+    `nothing` had been missed by so many that came back; so many are still `waiting`, or were when they were cut again.
+    """
+
+    cuts: int
+    nothing: int
+    waiting: int
+    waits: Latencies
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """An event has reached every connection: instants in seconds since 1970."""
 

@@ -53,7 +53,7 @@ def document(rows: Sequence[Row], bench: Bench, chosen: Sequence[str]) -> str:
 
 
 def _command(bench: Bench, chosen: Sequence[str]) -> str:
-    given = {name: os.environ.get(name) for name in ("ROWS", "SUBSCRIBERS", "ROUNDS", "PEERS", "QUICK")}
+    given = {name: os.environ.get(name) for name in ("ROWS", "SUBSCRIBERS", "ROUNDS", "PEERS", "SECONDS", "QUICK")}
     return " ".join(
         f'{name}="{value}"' if " " in value else f"{name}={value}" for name, value in given.items() if value
     )

@@ -183,6 +183,37 @@ async def test_client_that_backs_off_comes_back_later_and_says_how_long_it_waite
     assert from_later_on.quantile(1) == 0
 
 
+async def test_jitter_cuts_everybody_in_turn_and_times_what_they_missed() -> None:
+    """A wait ends when a connection has all that anybody had seen when it came back, and counts from its return."""
+    bodies: list[bytes] = []
+
+    def script(n: int, body: bytes) -> list[bytes]:  # each that opens is told one activity more than the one before
+        bodies.append(body)
+        return [HEAD + b"\r\n: open\n\n" + b"".join(frame(k) for k in range(1, n + 1))]
+
+    async with (
+        scripted(script) as port,
+        load([Target(port, [subscribe()] * 2, ": open")], core=None, reconnect=True) as clients,
+    ):
+        await clients.expect(1, 50)
+        await clients.open()
+        await settled(clients, 3, within=10)
+        await clients.jitter(0.4, 0.1)
+        async with asyncio.timeout(10):
+            while (found := await clients.replayed()).waits.counts.total() < 4:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.02)
+        await clients.jitter(0, 0.1)
+        ended = await clients.replayed()
+        report = await clients.report()
+
+    assert b'"since":"17-1"' in bodies[2]
+    assert found.cuts >= 4
+    assert found.waiting == found.nothing == 0
+    assert found.waits.quantile(1) < 10_000
+    assert ended.cuts - found.cuts <= 2
+    assert report.lost == ended.cuts
+
+
 async def test_refused_open_is_tried_again_and_counted() -> None:
     """A 503 is no stream; the next attempt may be one."""
     refusal = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"

@@ -18,6 +18,10 @@
  *   resumed MICROSECONDS       {"type":"resumed",...}: how long each connection that was cut waited for its first event,
  *                              from its own connect, or that instant if it is later
  *   allow N                    {"type":"allowed"}: from now on N opens in flight
+ *   jitter EVERY AWAY          {"type":"jitter"}: from now on each connection is cut every EVERY milliseconds, by RST, all of
+ *                              them evenly spread, and comes back after AWAY; EVERY 0 ends that. Needs reconnect=1
+ *   replayed                   {"type":"replayed",...}: how long each that was cut so took, from when it came back, until it
+ *                              had all that any connection here had seen by then
  *   end of input               the end
  *
  * After each look at its sockets that finds less than 512 ready it sleeps `nap` microseconds.
@@ -72,6 +76,10 @@ struct connection {
   uint64_t chunk_left;
   uint64_t began_at, opened_at, resumed_at; /* microseconds since 1970; of the last connect, of an event after a cut */
   bool resuming;         /* it was cut, and has seen no event since */
+  bool replaying;        /* it was cut by `jitter`, and does not have all before `missed` */
+  uint64_t back_at;      /* when it was to come back, 0 once it has begun to; microseconds since 1970 */
+  uint64_t returned_at;  /* when it came back */
+  uint32_t missed;       /* the last sequence number that anybody had seen by then */
   uint32_t failures;     /* since it was open */
   uint32_t next;         /* the sequence number that comes next */
   uint32_t received, duplicates, missing;
@@ -89,6 +97,9 @@ static struct waiting { uint32_t index; uint64_t due; } *queue; /* to open: a he
 static uint32_t queue_length, in_flight, open_now, failed, refused, lost, reopened, opened_this_second;
 static uint64_t second_started, opening_since, last_opened_at;
 static bool opening;
+
+static uint64_t cut_every, cut_away, cutting_since, cuts_done; /* see `jitter`; the n-th cut is connection n's */
+static uint32_t cuts_made, replayed, unfinished, nothing_missed, newest, replays[BUCKETS];
 static char first_failure[512];
 
 static uint32_t first_sequence, sequence_count, arrivals[MOST_SEQUENCES];
@@ -202,6 +213,13 @@ static void begin(struct connection *c) {
   c->chunked = false;
   c->event_id[0] = 0;
   c->began_at = now_us();
+  if (c->back_at) { /* the first attempt after a cut; waiting for its turn here counts too */
+    c->returned_at = c->back_at;
+    c->back_at = 0;
+    c->missed = newest;
+    c->replaying = c->next <= newest;
+    nothing_missed += !c->replaying;
+  }
   in_flight++;
 }
 
@@ -232,6 +250,36 @@ static void end(struct connection *c, const char *why) {
   else if (!was_open) { c->failed = true; failed++; tell_if_opened(); }
 }
 
+/* Cut a connection the way a network does: nothing more comes from it, and what it had not read is lost. */
+static void cut(struct connection *c, uint64_t now) {
+  if (!c->open) return; /* it has not come back since the last time */
+  struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+  setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  close(c->fd);
+  open_now--;
+  lost++;
+  cuts_made++;
+  free(c->rest);
+  c->rest = NULL;
+  c->rest_length = 0;
+  c->state = CLOSED;
+  c->open = false;
+  c->resuming = true;
+  unfinished += c->replaying;
+  c->replaying = false;
+  c->back_at = now + cut_away;
+  enqueue(c, c->back_at);
+}
+
+/* Cut who is due. Returns the milliseconds until the next is, -1 for never. */
+static int cut_due(void) {
+  if (!cut_every) return -1;
+  uint64_t now = now_us();
+  for (uint64_t due; (due = cutting_since + cuts_done * cut_every / count) <= now; cuts_done++)
+    cut(&connections[cuts_done % count], now);
+  return (int)((cutting_since + cuts_done * cut_every / count - now) / 1000) + 1;
+}
+
 static void keep(struct connection *c, const char *data, size_t length) {
   if (!length) return;
   c->rest = realloc(c->rest, c->rest_length + length);
@@ -256,7 +304,13 @@ static void deliver(struct connection *c, uint32_t sequence, uint64_t published,
   if (sequence < c->next) { c->duplicates++; return; }
   if (strict) c->missing += sequence - c->next;
   c->next = sequence + 1;
+  if (sequence > newest) newest = sequence;
   if (c->resuming) { c->resuming = false; c->resumed_at = at; }
+  if (c->replaying && c->next > c->missed) {
+    c->replaying = false;
+    replays[bucket(at > c->returned_at ? at - c->returned_at : 0)]++;
+    replayed++;
+  }
   if (sequence < first_sequence || sequence >= first_sequence + sequence_count) return;
   c->received++;
   if (!deliveries++) first_at = at;
@@ -429,12 +483,14 @@ static void expect(uint32_t first, uint32_t sequences, bool exact) {
   first_sequence = first;
   sequence_count = sequences;
   strict = exact;
+  newest = first ? first - 1 : 0;
   deliveries = bytes_read = reads = first_at = last_at = 0;
   memset(arrivals, 0, sizeof arrivals);
   memset(histogram, 0, sizeof histogram);
   for (uint32_t k = 0; k < count; k++) {
     struct connection *c = &connections[k];
     c->next = first;
+    c->replaying = false;
     c->received = c->duplicates = c->missing = 0;
   }
   getrusage(RUSAGE_SELF, &usage_before);
@@ -498,9 +554,30 @@ static void resumed(uint64_t since) {
   printf("}\n");
 }
 
+static void jitter(uint64_t every, uint64_t away) {
+  if (every) {
+    cutting_since = now_us();
+    cuts_done = 0;
+    cuts_made = replayed = unfinished = nothing_missed = 0;
+    memset(replays, 0, sizeof replays);
+  }
+  cut_every = every * 1000;
+  cut_away = away * 1000;
+  printf("{\"type\":\"jitter\"}\n");
+}
+
+static void tell_replayed(void) {
+  uint32_t waiting = unfinished;
+  for (uint32_t k = 0; k < count; k++) waiting += connections[k].replaying;
+  printf("{\"type\":\"replayed\",\"open\":%u,\"cuts\":%u,\"nothing\":%u,\"waiting\":%u,", replayed, cuts_made,
+         nothing_missed, waiting);
+  print_histogram(replays);
+  printf("}\n");
+}
+
 static void command(const char *text) {
   unsigned first, sequences, exact;
-  unsigned long long since;
+  unsigned long long since, away;
   if (!strcmp(text, "open")) {
     opening = true;
     opening_since = last_opened_at = now_us();
@@ -509,6 +586,8 @@ static void command(const char *text) {
   else if (!strcmp(text, "report")) report();
   else if (sscanf(text, "opens %llu", &since) == 1) opens(since);
   else if (sscanf(text, "resumed %llu", &since) == 1) resumed(since);
+  else if (sscanf(text, "jitter %llu %llu", &since, &away) == 2) jitter(since, away);
+  else if (!strcmp(text, "replayed")) tell_replayed();
   else if (sscanf(text, "allow %u", &most_in_flight) == 1) printf("{\"type\":\"allowed\"}\n");
   else { fprintf(stderr, "no such command: %s\n", text); exit(2); }
 }
@@ -579,7 +658,8 @@ int main(int argc, char **argv) {
   struct epoll_event events[512], input = {.events = EPOLLIN, .data.u32 = (uint32_t)STDIN};
   if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, 0, &input)) die("standard input must be a pipe");
   for (;;) {
-    int wait = begin_due();
+    int until_cut = cut_due(), wait = begin_due();
+    if (until_cut >= 0 && (wait < 0 || until_cut < wait)) wait = until_cut;
     int ready = epoll_wait(epoll_fd, events, 512, wait);
     if (ready < 0 && errno != EINTR) die("epoll_wait");
     if (nap && ready < 512) usleep(nap);

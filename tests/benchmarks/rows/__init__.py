@@ -7,6 +7,7 @@ from tests.benchmarks.rows import (
     feed,
     filters,
     inserting,
+    jittering,
     processes,
     reconnecting,
     redis_cost,
@@ -23,6 +24,7 @@ ROWS: Mapping[str, Callable[[Bench], Awaitable[list[Row]]]] = {
     "shards": shards.run,
     "telemetry": telemetry.run,
     "reconnects": reconnecting.run,
+    "jitter": jittering.run,
     "processes": processes.run,
     "feed": feed.run,
 }
