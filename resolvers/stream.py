@@ -279,6 +279,7 @@ class LiveStream:
             self._parts.health.delivery.failed(max(1, len(consumer.books.given)))
             consumer.books.stalled()
         consumer.leave()
+        self._resume = _nothing  # it leads to who drives this stream, and so back to it
 
     async def events(self) -> AsyncGenerator[Event]:
         """HELLO with the starting cursor, what is missing already, then activities and bookmarks, at last CLOSING."""

@@ -98,6 +98,14 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > self.bounds.most:
             self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "connections")
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has left, or the connection was taken over: nothing of the last request is kept.
+
+        The scope leads to this object, and so does the cycle: together they would wait for a full collection.
+        """
+        super().connection_lost(exc)
+        self.cycle, self.scope = None, {}  # type: ignore[assignment, typeddict-item]
+
     def data_received(self, data: bytes) -> None:
         """Called for whatever arrives."""
         if self.transport.is_closing():

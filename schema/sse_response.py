@@ -137,6 +137,7 @@ class Streaming:
             self._over()
             if not self._wire.is_gone:
                 self._wire.abort()
+            self._task = None  # a task that was cancelled keeps its frame, and so this object
 
     def _lost(self) -> None:
         """The connection is gone: the task, if there is one, ends where it waits, and cleans up."""

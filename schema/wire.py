@@ -172,7 +172,15 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why does not matter
         """The client has left, or we have."""
         self.resume_writing()
-        self._lost()
+        lost = self._lost
+        # Whoever owns this object is let go: in a circle with it, it would wait for a full collection, which
+        # `settle_garbage_collector` made rare.
+        self._lost = self._paused = _nothing
+        lost()
+
+
+def _nothing() -> None:
+    """Of a connection that is gone there is no news."""
 
 
 def frame(data: bytes, *, chunked: bool) -> bytes:

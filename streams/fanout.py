@@ -144,6 +144,7 @@ class Fanout(Generic[T]):
         seat.written = GIVEN_UP
         del cohort.seats[seat]
         if not cohort.seats:
+            cohort.bookmarks.clear()  # they name seats, which lead back to it
             del self._cohorts[cohort.kind.key]
             for topic in cohort.kind.topics:
                 of_topic = self._by_topic[topic]
