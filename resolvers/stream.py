@@ -74,7 +74,8 @@ class LiveStream:
     """`async for event in stream.events()`, until the server closes it (see `closed`) or it has caught up (`at_edge`).
 
     A stream at the edge takes a seat: `sit`. Whoever has something to say to it alone calls `alone`; it then rises, and
-    goes on with `events` in the task that `resume` starts. `leave` ends it, wherever it is.
+    goes on with `events` in the task that `resume` starts. `leave` ends it, wherever it is. Most open where the log
+    ends, with nothing pending: `greeting` is all they have to be told, and no consumer is made for them.
     """
 
     __slots__ = (
@@ -90,6 +91,7 @@ class LiveStream:
         "_place",
         "_reauthenticate_at",
         "_resume",
+        "_start",
         "_why_it_ends",
         "_wish",
     )
@@ -122,7 +124,8 @@ class LiveStream:
         self._reauthenticate_at = now + left - REAUTHENTICATE_BEFORE.total_seconds()
         self._closes_at = now + min(left, age)
         self._why_it_ends = Closed.EXPIRED if left <= age else Closed.AGED
-        self._place: Consumer[Activity] | Seat[Activity] = self._make_consumer(start, since=wish.since).enter()
+        self._start = start
+        self._place: Consumer[Activity] | Seat[Activity] | None = None
 
     def _make_consumer(
         self, start: Cursor, *, since: Cursor | None = None, left: Left | None = None
@@ -159,6 +162,8 @@ class LiveStream:
     def position(self) -> Cursor:
         """How far it has come."""
         place = self._place
+        if place is None:
+            return self._start
         return (
             place.cohort.reached(place.written, self._parts.fanout.head) if isinstance(place, Seat) else place.position
         )
@@ -166,12 +171,14 @@ class LiveStream:
     @property
     def closed(self) -> Closed | None:
         """Why the server ended it, once it has."""
-        return self._closed or (None if isinstance(self._place, Seat) else self._place.closed)
+        return self._closed or (self._place.closed if isinstance(self._place, Consumer) else None)
 
     @property
     def at_edge(self) -> bool:
         """Whether it has caught up, and may take a seat."""
-        return not isinstance(self._place, Seat) and self._place.at_edge and self.closed is None
+        if self._place is None:
+            return self._greeted and self._start == self._parts.fanout.head
+        return isinstance(self._place, Consumer) and self._place.at_edge and self.closed is None
 
     @property
     def seated(self) -> bool:
@@ -183,10 +190,10 @@ class LiveStream:
 
         Raises RuntimeError for a stream that is not at the edge.
         """
-        outlet, consumer, chosen, fanout = self._outlet, self.alone(), self._wish.chosen, self._parts.fanout
-        if outlet is None or consumer.position != fanout.head:
+        outlet, place, chosen, fanout = self._outlet, self._place, self._wish.chosen, self._parts.fanout
+        if outlet is None or isinstance(place, Seat) or self.position != fanout.head:
             raise RuntimeError("only a stream that has caught up, and has an outlet, can take a seat")
-        given = consumer.sit()
+        given = () if place is None else place.sit()
         self._resume = resume
         if self._opened is not None and (self._opened.pending or self._opened.mail or self._opened.suspect):
             self._opened = Opened(self._opened.subscriber, self._opened.position, self._opened.epoch)
@@ -206,7 +213,9 @@ class LiveStream:
 
     def alone(self) -> Consumer[Activity]:
         """What drives it when it does not sit; it rises if it does, and whoever calls this must see it driven."""
-        if isinstance(self._place, Seat):
+        if self._place is None:
+            self._place = self._make_consumer(self._start, since=self._wish.since).enter()
+        elif isinstance(self._place, Seat):
             left = self._parts.fanout.leave(self._place)
             self._place = self._make_consumer(left.position, left=left).enter()
         return self._place
@@ -236,13 +245,13 @@ class LiveStream:
 
     def acknowledge(self, through: Cursor) -> None:
         """The client says that it has everything up to `through`."""
-        if not isinstance(self._place, Seat):  # who has a seat is confirmed by its connection
-            self._place.acknowledge(through)
+        if not self.seated:  # who has a seat is confirmed by its connection
+            self.alone().acknowledge(through)
 
     def look_again(self) -> None:
         """Another process has given entries of this subscriber up."""
-        if not isinstance(self._place, Seat):  # who has a seat has nothing pending
-            self._place.look_again()
+        if not self.seated:  # who has a seat has nothing pending
+            self.alone().look_again()
 
     def deliver_mail(self, word: str) -> None:
         """There is mail for this subscriber."""
@@ -280,6 +289,17 @@ class LiveStream:
             consumer.books.stalled()
         consumer.leave()
         self._resume = _nothing  # it leads to who drives this stream, and so back to it
+
+    def greeting(self) -> Notice | None:
+        """HELLO, for a stream with nothing else to be told or done for it alone: `events` then has what follows it."""
+        opened = self._opened
+        recovers = opened is not None and (opened.pending or opened.mail or opened.suspect)
+        if self._place is not None or self._first or self._wish.read_state or self._outlet is None or recovers:
+            return None
+        if self._wish.confirmation is Confirmation.CLIENT or self._start != self._parts.fanout.head:
+            return None
+        self._greeted = True
+        return self._own_notice(NoticeKind.HELLO)
 
     async def events(self) -> AsyncGenerator[Event]:
         """HELLO with the starting cursor, what is missing already, then activities and bookmarks, at last CLOSING."""
@@ -354,9 +374,9 @@ class LiveStream:
             spread = random.uniform(0, COME_BACK_WITHIN)  # noqa: S311 - spread, not secrecy
             retry_after = timedelta(seconds=spread) if self.closed is not Closed.HALTED else timedelta(seconds=30)
         return Notice(
-            cursor=self.position,
+            cursor=(position := self.position),
             kind=kind,
-            head=self.alone().head,
+            head=max(position, self._parts.shared.tail.head),
             at=datetime.now(UTC),
             advice=self._parts.health.now.advice,
             reauthenticate_by=self._wish.viewer.expires_at,

@@ -95,6 +95,13 @@ class Context:
             self.stream.broken(repr(error))
         return error is None
 
+    def greeting(self) -> Event | None:
+        """See `schema.subscribing.StreamContext`."""
+        notice = self.stream.greeting() if self.stream is not None else None
+        if notice is not None:
+            self.stream_cursor = str(notice.cursor)
+        return notice
+
     @property
     def at_edge(self) -> bool:
         """Whether the stream has caught up, and can go on in the fan-out."""

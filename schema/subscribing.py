@@ -30,6 +30,10 @@ class StreamContext(SubscriberContext, Protocol):
         """The event that was yielded last is rendered, or could not be. False: do not send it."""
         ...
 
+    def greeting(self) -> object | None:
+        """The first event, if the source has none that is older and its stream can be `at_edge` right after it."""
+        ...
+
     @property
     def at_edge(self) -> bool:
         """Whether a source that ends has only caught up, so that its stream can go on without it."""
@@ -70,6 +74,12 @@ class SubscriptionSource:
                 return
             self._wanted = opened = result
         try:
+            if (first := self._context.greeting()) is not None:
+                frame, error = opened.rendering.frame(first, self._context.stream_cursor)
+                if self._context.rendered(error):
+                    yield frame
+                if self._context.at_edge:
+                    return
             async with _closing(aiter(opened.source)) as events:
                 async for event in events:
                     frame, error = opened.rendering.frame(event, self._context.stream_cursor)

@@ -14,6 +14,9 @@ class Seatless:
         """Itself: there is no viewer here."""
         return self
 
+    def greeting(self) -> None:
+        """None: their sources say what comes first."""
+
     @property
     def at_edge(self) -> bool:
         """Sources that end here are over."""
