@@ -41,6 +41,7 @@ def build_schema(
         kept_values=kept_values,
         metrics=metrics,
     )
-    straighten(schema._schema, schema.config)  # noqa: SLF001 - graphql-core's, of which Strawberry's is made
-    enforce(schema._schema)  # noqa: SLF001 - as above
+    of_graphql_core = schema._schema  # noqa: SLF001 - of which Strawberry's is made
+    straighten(of_graphql_core, schema.config)
+    enforce(of_graphql_core)
     return schema

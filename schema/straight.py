@@ -10,10 +10,11 @@ from types import NoneType
 from typing import Any
 
 import strawberry
-from graphql import GraphQLResolveInfo, GraphQLSchema
+from graphql import GraphQLField, GraphQLResolveInfo, GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import Info
 from strawberry.types.base import StrawberryMaybe, StrawberryOptional
+from strawberry.types.enum import StrawberryEnumDefinition
 from strawberry.types.field import StrawberryField
 
 PLAIN = frozenset({str, int, float, bool})
@@ -22,16 +23,22 @@ Resolver = Callable[..., Any]
 
 
 def straighten(schema: GraphQLSchema, config: StrawberryConfig) -> None:
-    """Have the fields of queries and mutations call their resolvers straight. Guards come after it."""
+    """Have root fields call their resolvers straight: `resolve` gives a value, `subscribe` a source of events.
+
+    Guards come after it.
+    """
     for root in (schema.query_type, schema.mutation_type):
-        for field in (root.fields if root else {}).values():
-            definition = field.extensions.get("strawberry-definition")
-            if isinstance(definition, StrawberryField) and field.resolve is not None:
-                field.resolve = _straight(definition, field.resolve, config)
+        for field in root.fields.values() if root else ():
+            field.resolve = _straight(field, field.resolve, config)
+    for field in schema.subscription_type.fields.values() if schema.subscription_type else ():
+        field.subscribe = _straight(field, field.subscribe, config)
 
 
-def _straight(field: StrawberryField, otherwise: Resolver, config: StrawberryConfig) -> Resolver:
+def _straight(of: GraphQLField, otherwise: Resolver | None, config: StrawberryConfig) -> Resolver | None:
     """`otherwise` is Strawberry's resolver, which any call with an argument that it would convert goes to."""
+    field = of.extensions.get("strawberry-definition")
+    if otherwise is None or not isinstance(field, StrawberryField):
+        return otherwise
     resolver: Any = field.base_resolver  # a StrawberryResolver, whose own types say that it takes texts only
     if resolver is None or field.extensions or resolver.root_parameter or resolver.parent_parameter:
         return otherwise
@@ -57,11 +64,13 @@ def _straight(field: StrawberryField, otherwise: Resolver, config: StrawberryCon
 
 
 def _as_they_are(type_: object, config: StrawberryConfig) -> frozenset[type]:
-    """Of which classes a value of an argument is not converted: those of plain types and of our scalars, and null."""
+    """Of which classes a value of an argument is not converted: plain types, enums, our scalars, and null."""
     if isinstance(type_, StrawberryMaybe):  # is wrapped, null too
         return frozenset()
     if isinstance(type_, StrawberryOptional):
         return _as_they_are(type_.of_type, config) | {NoneType}
     if type_ is strawberry.ID or type_ in PLAIN:
         return PLAIN
+    if isinstance(enum := getattr(type_, "__strawberry_definition__", type_), StrawberryEnumDefinition):
+        return frozenset({enum.wrapped_cls})
     return frozenset({type_}) if isinstance(type_, type) and type_ in config.scalar_map else frozenset()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import strawberry
-from graphql import ExecutionResult, GraphQLError, create_source_event_stream, parse, validate
+from graphql import ExecutionResult, GraphQLError, GraphQLSchema, create_source_event_stream, parse, validate
 from hypothesis import given
 from hypothesis import strategies as st
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
@@ -16,6 +16,7 @@ from schema.executable import ExecutableSchema
 from schema.prepared import Prepared
 from schema.refusals import ExpectedError
 from schema.requests import Operation
+from schema.straight import straighten
 
 
 @strawberry.enum
@@ -59,6 +60,8 @@ async def _nothing() -> AsyncIterator[str]:
 
 SCHEMA = ExecutableSchema(query=Query, subscription=Subscription)
 CORE = SCHEMA._schema
+STRAIGHT = ExecutableSchema(query=Query, subscription=Subscription)._schema
+straighten(STRAIGHT, SCHEMA.config)
 DOCUMENTS = [
     "subscription { paints(since: 1) }",
     "subscription { of: paints(since: 7) }",
@@ -99,11 +102,11 @@ async def from_the_beginning(operation: Operation, context: list[Any]) -> list[A
     return [told(error) for error in source.errors or []] if isinstance(source, ExecutionResult) else []
 
 
-async def once_more(operation: Operation, earlier: Operation, context: list[Any]) -> list[Any]:
+async def once_more(core: GraphQLSchema, operation: Operation, earlier: Operation, context: list[Any]) -> list[Any]:
     """The same, of an operation that another has sent before."""
-    prepared = Prepared.of(CORE, parse(operation.query), earlier)
+    prepared = Prepared.of(core, parse(operation.query), earlier)
     if isinstance(prepared, list):
-        prepared = Prepared.of(CORE, parse(operation.query), operation)
+        prepared = Prepared.of(core, parse(operation.query), operation)
     if isinstance(prepared, list):
         return [told(error) for error in prepared]
     executor = prepared.executor(operation, context)
@@ -115,15 +118,19 @@ async def once_more(operation: Operation, earlier: Operation, context: list[Any]
 async def test_operation_sent_once_more_gives_what_it_gave(
     query: str, variables: dict[str, Any], before: dict[str, Any]
 ) -> None:
-    """The resolver is asked with the same arguments and info, and errors have the same words, path and place."""
+    """The resolver is asked with the same arguments and info, and errors have the same words, path and place.
+
+    So it is where Strawberry's way to the resolver is taken only if there is something to convert.
+    """
     assert not validate(CORE, parse(query))
     expected: list[Any] = []
-    seen: list[Any] = []
 
     errors = await from_the_beginning(Operation(query, None, variables), expected)
 
-    assert await once_more(Operation(query, None, variables), Operation(query, None, before), seen) == errors
-    assert seen == expected
+    for core in (CORE, STRAIGHT):
+        seen: list[Any] = []
+        assert await once_more(core, Operation(query, None, variables), Operation(query, None, before), seen) == errors
+        assert seen == expected
 
 
 @pytest.mark.parametrize(("query", "plain"), [(DOCUMENTS[0], True), (DOCUMENTS[7], False), (DOCUMENTS[8], False)])
