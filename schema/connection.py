@@ -86,15 +86,12 @@ class Connection(HttpToolsProtocol):
     _since: float | None = None
     _in_head = True
     _head_bytes = 0
+    _piece = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A peer that acknowledges nothing for TAKES_NOTHING is gone, however long its machine keeps silent."""
+        """Called once a connection is accepted."""
         super().connection_made(transport)
         self._since = self.loop.time()
-        peer = transport.get_extra_info("socket")
-        if peer is not None and peer.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
-            milliseconds = TAKES_NOTHING // timedelta(milliseconds=1)
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         if len(self.connections) > self.bounds.most:
             self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "connections")
 
@@ -110,6 +107,7 @@ class Connection(HttpToolsProtocol):
         """Called for whatever arrives."""
         if self.transport.is_closing():
             return  # refused: what was on its way is not read
+        self._piece = len(data)
         super().data_received(data)
         if self._in_head and self._since is not None:
             self._head_bytes += len(data)
@@ -125,15 +123,17 @@ class Connection(HttpToolsProtocol):
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]  # an object of ours
 
     def on_headers_complete(self) -> None:
-        """Called by the parser. A head that came whole, in one piece, is measured here."""
+        """Called by the parser. A head that came whole, in one piece, is measured here, if that piece is too large."""
         if self.transport.is_closing():
             return
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > self.bounds.head:
+        if self._head_bytes + self._piece > self.bounds.head and self._head_size() > self.bounds.head:
             self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_size")
             return
         self._in_head, self._since = False, self.loop.time()
         super().on_headers_complete()
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser; not for what follows a head that was refused."""
@@ -178,6 +178,15 @@ class Connection(HttpToolsProtocol):
         self.flow.resume_reading()  # or nobody would notice that the client leaves
         self.connection_lost(Detached())
         return self.transport, chunked
+
+
+def forget_the_silent(listener: socket.socket) -> None:
+    """A peer that acknowledges nothing for TAKES_NOTHING is gone, however long its machine keeps silent.
+
+    Connections have this from their listener, which spares each of them a system call.
+    """
+    if listener.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKES_NOTHING // timedelta(milliseconds=1))
 
 
 def sweep(connections: Iterable[object], now: float) -> None:

@@ -9,10 +9,14 @@ from datetime import timedelta
 import uvicorn
 from starlette.types import ASGIApp
 
-from schema.connection import USUAL, Bounds, bounded, sweep
+from schema.connection import USUAL, Bounds, bounded, forget_the_silent, sweep
 
-BACKLOG = 2_048
-"""Connections that may wait to be accepted; the kernel's net.core.somaxconn is the other limit."""
+BACKLOG = 16_384
+"""Connections that may wait to be accepted; the kernel's net.core.somaxconn, 4,096 as it comes, is the other limit.
+
+Of a crowd that comes back at once, who finds the queue full is not refused: the SYN is dropped, and the client's kernel
+tries again after 1, 3, 7, 15 seconds. A loop with thousands of streams to open is a second in coming round to accept.
+"""
 
 
 class Server(uvicorn.Server):
@@ -112,6 +116,7 @@ def run_server(
     if listener is None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    forget_the_silent(listener)
     config = uvicorn.Config(
         app,
         http=bounded(bounds),

@@ -1,6 +1,7 @@
 """A connection within bounds: what brings too much, too slowly, or is one too many is told so and closed."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from schema.connection import Bounds, Connection, Whole, bounded, sweep
+from schema.connection import Bounds, Connection, Whole, bounded, forget_the_silent, sweep
 from schema.serving import Server
 from tests.support.waiting import wait_until
 
@@ -322,3 +323,12 @@ async def test_head_without_a_body_goes_out_before_the_end() -> None:
     whole.close()
 
     assert (recorder.pieces, recorder.closed) == ([b"head"], True)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
+def test_connections_forget_a_peer_that_falls_silent() -> None:
+    """What is accepted has TCP_USER_TIMEOUT from its listener, and 30 s it is."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        forget_the_silent(listener)
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
