@@ -32,6 +32,10 @@ class Admission:
     _second: int = 0
     _opened: int = 0
 
+    def __post_init__(self) -> None:
+        self.metrics.sse_connections_active.set_function(lambda: self._open)
+        self.metrics.sse_users_active.set_function(lambda: len(self._of_user))
+
     async def admit(self, viewer: Viewer) -> Callable[[], None]:
         """Count a stream in; call what it returns when the stream is over.
 
@@ -71,18 +75,12 @@ class Admission:
     def _enter(self, user: str) -> None:
         self._open += 1
         self._of_user[user] += 1
-        self._show()
 
     def _leave(self, user: str) -> None:
         self._open -= 1
         self._of_user[user] -= 1
         if self._of_user[user] <= 0:
             del self._of_user[user]
-        self._show()
-
-    def _show(self) -> None:
-        self.metrics.sse_connections_active.set(self._open)
-        self.metrics.sse_users_active.set(len(self._of_user))
 
     def _refused(self, limit: str, wait: timedelta) -> HttpRefusal:
         self.metrics.sse_connections_refused_total.labels(reason=limit).inc()

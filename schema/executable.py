@@ -75,6 +75,8 @@ class ExecutableSchema(strawberry.Schema):
         self.explain = explain
         self._limits = limits
         self._cheap = Known(most=documents)
+        self._kinds: dict[tuple[str, str | None], OperationType] = {}
+        self._kept = documents
         self._cached_document = lru_cache(maxsize=documents)(self._parse)
 
     def document(self, query: str) -> DocumentNode:
@@ -88,11 +90,22 @@ class ExecutableSchema(strawberry.Schema):
 
     def operation_type(self, query: str, name: str | None) -> OperationType | None:
         """What kind of operation would run; None when there is none, and executing it tells why."""
+        kind = self._kinds.get((query, name))
+        if kind is not None:
+            self._count("document", hit=True)
+            return kind
         try:
             operation = get_operation_ast(self.document(query), name)
         except GraphQLError:
             return None
-        return OperationType(operation.operation.value) if operation else None
+        if operation is None:
+            return None
+        kind = OperationType(operation.operation.value)
+        if len(query) <= CACHEABLE:
+            self._kinds[query, name] = kind
+            if len(self._kinds) > self._kept:
+                del self._kinds[next(iter(self._kinds))]
+        return kind
 
     def operation_name(self, query: str, name: str | None) -> str | None:
         """The name of the operation that would run, said by the request or by the document alone."""

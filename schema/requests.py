@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import orjson
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from schema.accept import JSON
@@ -25,6 +27,31 @@ class Operation:
     name: str | None = None
     variables: dict[str, Any] | None = None
     extensions: dict[str, Any] | None = None
+
+
+class IndexedHeaders(Headers):
+    """Headers of which many are asked for: starlette compares each name with all that were sent, for every question."""
+
+    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
+        super().__init__(raw=raw)
+        self._first = dict(reversed(raw))
+
+    def __getitem__(self, key: str) -> str:
+        return self._first[key.lower().encode("latin-1")].decode("latin-1")
+
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - Mapping's
+        """The first of that name."""
+        found = self._first.get(key.lower().encode("latin-1"))
+        return default if found is None else found.decode("latin-1")
+
+
+class GraphQLRequest(Request):
+    """A request with such headers."""
+
+    @cached_property
+    def headers(self) -> Headers:
+        """Those of the request, names in lower case."""
+        return IndexedHeaders(self.scope["headers"])
 
 
 async def read_operation(request: Request, *, body_limit: int, documents: TrustedDocuments = NONE) -> Operation:

@@ -5,6 +5,7 @@ graphql-sse gives up on any other event name, urql finds the end of an event by 
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -51,5 +52,6 @@ def encode_comment(text: str) -> bytes:
     return _comment_line(text) + b"\n"
 
 
+@lru_cache(maxsize=64)
 def _comment_line(text: str) -> bytes:
     return f": {' '.join(text.split())}\n".encode()

@@ -23,7 +23,7 @@ from schema.opening import Subscriptions
 from schema.prepared_queries import Queries
 from schema.refusals import HttpRefusal
 from schema.rendering import MOST_BYTES, Present, ShareKey, as_it_is, nobodys
-from schema.requests import Operation, read_operation
+from schema.requests import GraphQLRequest, Operation, read_operation
 from schema.results import http_status, to_payload
 from schema.sse_response import SseResponse
 from schema.streams import OpenStreams
@@ -96,7 +96,7 @@ class GraphQLView(GraphQL[ContextT, None], Generic[ViewerT, ContextT]):
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1000})  # before it is accepted: a plain 403
             return
-        request = Request(scope, receive)
+        request = GraphQLRequest(scope, receive)
         try:
             with self._tracing.operation("graphql", parent=request.headers.get("traceparent")) as span:
                 answer = await self._answer_or_refuse(request)

@@ -103,6 +103,11 @@ class Fanout(Generic[T]):
         self._listeners.add(wake)
         return lambda: self._listeners.discard(wake)
 
+    def kind(self, key: Hashable) -> Kind[T] | None:
+        """What the seats with this key have in common, if there are any: a cohort of thousands makes it once."""
+        cohort = self._cohorts.get(key)
+        return None if cohort is None else cohort.kind
+
     def sit(
         self, sitter: Sitter, outlet: Outlet, kind: Kind[T], opened: Opened | None, given: Sequence[Given] = ()
     ) -> Seat[T]:

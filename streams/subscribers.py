@@ -38,8 +38,9 @@ class Subscriber:
     """Field of the positions hash. The user is percent-encoded: a colon in it must not reach another's device."""
 
     def __post_init__(self) -> None:
-        """Make the name once: every receipt needs it."""
-        object.__setattr__(self, "name", f"{quote(self.user, safe='')}:{self.device}")
+        """Make the name once: every receipt needs it. What is as plain as a device ID, quoting would not change."""
+        user = self.user if _DEVICE.fullmatch(self.user) else quote(self.user, safe="")
+        object.__setattr__(self, "name", f"{user}:{self.device}")
 
     @classmethod
     def of(cls, user: str, device: str) -> "Subscriber":
