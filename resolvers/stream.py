@@ -4,11 +4,12 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from resolvers.activities import Activity, ActivityFilter
+from resolvers.arrival import hand_over, missed
 from resolvers.events import (
     Event,
     Gap,
@@ -25,8 +26,9 @@ from resolvers.frames import RENDER_AGAIN_AFTER, Render, SharedFrames, notice
 from resolvers.identity import Viewer
 from streams.consumer import Consumer
 from streams.cursor import Cursor
+from streams.entries import Entry
 from streams.fanout import Fanout
-from streams.in_flight import Left
+from streams.in_flight import Given, Left
 from streams.marker import RenderMarker
 from streams.receipts import Refusal
 from streams.seats import Kind, Outlet, Seat
@@ -75,7 +77,7 @@ class LiveStream:
 
     A stream at the edge takes a seat: `sit`. Whoever has something to say to it alone calls `alone`; it then rises, and
     goes on with `events` in the task that `resume` starts. `leave` ends it, wherever it is. Most open where the log
-    ends, with nothing pending: `greeting` is all they have to be told, and no consumer is made for them.
+    ends or a little before, with nothing pending: `greeting` and `catch_up` bring them to the edge without a consumer.
     """
 
     __slots__ = (
@@ -84,6 +86,7 @@ class LiveStream:
         "_closed",
         "_closes_at",
         "_first",
+        "_given",
         "_greeted",
         "_opened",
         "_outlet",
@@ -125,6 +128,7 @@ class LiveStream:
         self._closes_at = now + min(left, age)
         self._why_it_ends = Closed.EXPIRED if left <= age else Closed.AGED
         self._start = start
+        self._given: Sequence[Given] = ()
         self._place: Consumer[Activity] | Seat[Activity] | None = None
 
     def _make_consumer(
@@ -190,20 +194,23 @@ class LiveStream:
 
         Raises RuntimeError for a stream that is not at the edge.
         """
-        outlet, place, chosen, fanout = self._outlet, self._place, self._wish.chosen, self._parts.fanout
+        outlet, place, fanout = self._outlet, self._place, self._parts.fanout
         if outlet is None or isinstance(place, Seat) or self.position != fanout.head:
             raise RuntimeError("only a stream that has caught up, and has an outlet, can take a seat")
-        given = () if place is None else place.sit()
+        given = self._given if place is None else place.sit()
         self._resume = resume
         if self._opened is not None and (self._opened.pending or self._opened.mail or self._opened.suspect):
             self._opened = Opened(self._opened.subscriber, self._opened.position, self._opened.epoch)
-        kind = Kind(
+        self._place, self._given = fanout.sit(self, outlet, self._kind(render), self._opened, given), ()
+
+    def _kind(self, render: Render) -> Kind[Activity]:
+        chosen, parts = self._wish.chosen, self._parts
+        return parts.fanout.kind((render, chosen)) or Kind(
             key=(render, chosen),
             topics=chosen.topics,
             matches=chosen.matches,
-            frames=SharedFrames(render, self._parts.health, self._parts.marker),
+            frames=SharedFrames(render, parts.health, parts.marker),
         )
-        self._place = fanout.sit(self, outlet, kind, self._opened, given)
 
     def rise(self) -> None:
         """Leave the seat, if it has one, and go on alone."""
@@ -214,7 +221,9 @@ class LiveStream:
     def alone(self) -> Consumer[Activity]:
         """What drives it when it does not sit; it rises if it does, and whoever calls this must see it driven."""
         if self._place is None:
-            self._place = self._make_consumer(self._start, since=self._wish.since).enter()
+            given, self._given = self._given, ()
+            left = Left(self._start, given, confirmed_at=0.0, progress_at=given[0].at) if given else None
+            self._place = self._make_consumer(self._start, since=self._wish.since, left=left).enter()
         elif isinstance(self._place, Seat):
             left = self._parts.fanout.leave(self._place)
             self._place = self._make_consumer(left.position, left=left).enter()
@@ -291,15 +300,32 @@ class LiveStream:
         self._resume = _nothing  # it leads to who drives this stream, and so back to it
 
     def greeting(self) -> Notice | None:
-        """HELLO, for a stream with nothing else to be told or done for it alone: `events` then has what follows it."""
-        opened = self._opened
+        """HELLO, for a stream of which nothing is pending and that has missed little; `events` has what follows it."""
+        opened, wish = self._opened, self._wish
         recovers = opened is not None and (opened.pending or opened.mail or opened.suspect)
-        if self._place is not None or self._first or self._wish.read_state or self._outlet is None or recovers:
+        if self._greeted or self._place is not None or self._first or recovers or self._outlet is None:
             return None
-        if self._wish.confirmation is Confirmation.CLIENT or self._start != self._parts.fanout.head:
+        if wish.read_state or wish.confirmation is Confirmation.CLIENT or self._missed() is None:
             return None
         self._greeted = True
         return self._own_notice(NoticeKind.HELLO)
+
+    def catch_up(self, render: Render) -> None:
+        """After the `greeting`: send what was missed, as all with the same `render` are shown it.
+
+        Does nothing where that cannot be: it then takes `events`.
+        """
+        entries = self._missed() if self._greeted and self._place is None else None
+        if not entries or self._outlet is None:
+            return
+        wanted = [entry for entry in entries if self._wish.chosen.matches(entry.item)]
+        frames = self._kind(render).frames
+        given = hand_over(wanted, frames=frames, outlet=self._outlet, metrics=self._parts.metrics)
+        if given is not None:
+            self._given, self._start = given, self._parts.fanout.head
+
+    def _missed(self) -> Sequence[Entry[Activity]] | None:
+        return missed(self._start, shared=self._parts.shared, fanout=self._parts.fanout)
 
     async def events(self) -> AsyncGenerator[Event]:
         """HELLO with the starting cursor, what is missing already, then activities and bookmarks, at last CLOSING."""

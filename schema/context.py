@@ -102,6 +102,11 @@ class Context:
             self.stream_cursor = str(notice.cursor)
         return notice
 
+    def catch_up(self, rendering: Rendering, wire: Wire) -> None:
+        """See `schema.subscribing.StreamContext`."""
+        if self.stream is not None:
+            self.stream.catch_up(ForEverybody(rendering, wire.chunked))
+
     @property
     def at_edge(self) -> bool:
         """Whether the stream has caught up, and can go on in the fan-out."""

@@ -31,7 +31,11 @@ class StreamContext(SubscriberContext, Protocol):
         ...
 
     def greeting(self) -> object | None:
-        """The first event, if the source has none that is older and its stream can be `at_edge` right after it."""
+        """The first event, if the source need not be asked for it."""
+        ...
+
+    def catch_up(self, rendering: Rendering, wire: Wire, /) -> None:
+        """After the greeting: send what was missed, if the source need not be asked for that either."""
         ...
 
     @property
@@ -64,32 +68,44 @@ class SubscriptionSource:
 
     async def chunks(self, wire: Wire) -> AsyncGenerator[bytes, None]:
         """SSE events; after them `complete`, unless the client should come back."""
-        opened = self._wanted
-        if isinstance(opened, Operation):
-            self._context.wire, self._context.document = wire, opened.query
-            result = await self._subscriptions.open(opened, self._context)
-            if isinstance(result, ExecutionResult):
-                for chunk in self._last(result):
-                    yield chunk
+        opened: Opened | ExecutionResult = await self._opened(wire)
+        if not isinstance(opened, ExecutionResult):
+            try:
+                if first := self._greeting(opened):
+                    yield first
+                    self._context.catch_up(opened.rendering, wire)
+                if not self._context.at_edge:
+                    async with _closing(aiter(opened.source)) as events:
+                        async for event in events:
+                            if frame := self._frame(opened, event):
+                                yield frame
+                if not self._context.at_edge:
+                    yield sse.COMPLETE
+            except Exception as error:  # noqa: BLE001 - judged: what a client may know, and whether it should come back
+                opened = self._subscriptions.schema.failed(error, during="a subscription")
+            else:
                 return
-            self._wanted = opened = result
-        try:
-            if (first := self._context.greeting()) is not None:
-                frame, error = opened.rendering.frame(first, self._context.stream_cursor)
-                if self._context.rendered(error):
-                    yield frame
-                if self._context.at_edge:
-                    return
-            async with _closing(aiter(opened.source)) as events:
-                async for event in events:
-                    frame, error = opened.rendering.frame(event, self._context.stream_cursor)
-                    if self._context.rendered(error):
-                        yield frame
-            if not self._context.at_edge:
-                yield sse.COMPLETE
-        except Exception as error:  # noqa: BLE001 - judged: what a client may know, and whether it should come back
-            for chunk in self._last(self._subscriptions.schema.failed(error, during="a subscription")):
-                yield chunk
+        for chunk in self._last(opened):
+            yield chunk
+
+    async def _opened(self, wire: Wire) -> Opened | ExecutionResult:
+        wanted = self._wanted
+        if isinstance(wanted, Opened):
+            return wanted
+        self._context.wire, self._context.document = wire, wanted.query
+        result = await self._subscriptions.open(wanted, self._context)
+        if isinstance(result, Opened):
+            self._wanted = result
+        return result
+
+    def _greeting(self, opened: Opened) -> bytes:
+        event = self._context.greeting()
+        return b"" if event is None else self._frame(opened, event)
+
+    def _frame(self, opened: Opened, event: object) -> bytes:
+        """Empty for an event that could not be rendered, and is tried again."""
+        frame, error = opened.rendering.frame(event, self._context.stream_cursor)
+        return frame if self._context.rendered(error) else b""
 
     def _last(self, result: ExecutionResult) -> list[bytes]:
         if judge(result, self._subscriptions.schema.explain) is Verdict.BROKEN:

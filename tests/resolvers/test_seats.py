@@ -8,13 +8,14 @@ from redis.asyncio import Redis
 
 from app import Floor
 from resolvers.activities import ActivityFilter, ActivityType, MpId
-from resolvers.events import Unshowable
+from resolvers.arrival import MOST_AT_ONCE
+from resolvers.events import NoticeKind, Unshowable
 from streams import fanout as fanout_module
 from streams.keys import Keys
 from streams.steps import Closed
 from streams.subscribers import Subscriber
 from telemetry.advice import Transport, advise
-from telemetry.flow import Failure
+from telemetry.flow import RECOVERED, Failure
 from tests.support.composed import composed, publish
 from tests.support.parliament import insert_activities
 from tests.support.seats import Reader, Screen, expires
@@ -43,6 +44,95 @@ async def test_streams_with_the_same_operation_share_one_rendering(floor: Floor)
     assert len(activities) == 3
     for reader in readers:
         reader.leave()
+
+
+async def test_who_opens_at_the_end_of_the_log_is_greeted_without_a_consumer(floor: Floor) -> None:
+    """Who has missed more than a little, or is to hear the read state with HELLO, needs one."""
+    start = floor.tail.head
+    await publish(floor, MOST_AT_ONCE + 1)
+    live, streams = floor.services.live, floor.metrics.flow.streams
+    for reader, plainly in (
+        (Reader(floor, Screen(), device="phone"), True),
+        (Reader(floor, Screen(), read_state=True), False),
+        (Reader(floor, Screen(), since=start), False),
+    ):
+        await wait_until(lambda: floor.services.live._parts.fanout.head == floor.tail.head, description="caught up")
+        before = len(streams)
+        reader.stream = await live.open(
+            viewer=reader.who,
+            since=reader.since,
+            chosen=reader.chosen,
+            device=reader.device,
+            outlet=reader,
+            read_state=reader.read_state,
+        )
+
+        hello = reader.stream.greeting()
+
+        assert (hello is not None) == reader.stream.at_edge == plainly
+        assert hello is None or (hello.kind, hello.cursor) == (NoticeKind.HELLO, floor.tail.head)
+        assert len(streams) == before
+        reader.leave()
+
+
+async def test_who_has_missed_a_little_gets_it_at_once_and_what_it_does_not_confirm_is_released(
+    floor: Floor, redis: Redis
+) -> None:
+    """In one write after HELLO, each once and in order, only what matches, and the seat follows; the books agree."""
+    start = floor.tail.head
+    await publish(floor, 3, type="VOTE", title="Division")
+    await publish(floor, 2, type="STATEMENT", title="Words")
+    await wait_until(lambda: floor.services.live._parts.fanout.head == floor.tail.head, description="caught up")
+    screen, before = Screen(), len(floor.metrics.flow.streams)
+    readers = [Reader(floor, screen, device=f"phone-{k}", since=start, chosen=VOTES, deaf=k == 1) for k in range(2)]
+    for reader in readers:
+        await reader.connect()
+
+    titles = [f"Division {k}" for k in range(3)]
+    assert [await reader.got(3) for reader in readers] == [titles, titles]
+    assert len([call for call in screen.calls if "Added" in call]) == 3
+    assert len(floor.metrics.flow.streams) == before
+    assert floor.metrics.flow.attempted["VOTE", RECOVERED] == 6
+    for reader in readers:
+        reader.leave()
+    assert (sum(floor.metrics.flow.delivered), floor.metrics.flow.released) == (3, 3)
+    await floor.ledger.flush()
+    assert await redis.get(Keys().pending_total) == b"3"
+
+
+async def test_who_cannot_be_shown_what_it_missed_goes_the_long_way(floor: Floor) -> None:
+    """Nothing of it is written at once; the consumer tries again, gives it up, and tells the gap."""
+    start = floor.tail.head
+    await publish(floor, 2)
+    await wait_until(lambda: floor.services.live._parts.fanout.head == floor.tail.head, description="caught up")
+    reader = Reader(floor, Screen(broken={"Activity 1"}, error=Unshowable), since=start)
+    reader.stream = await floor.services.live.open(
+        viewer=reader.who, since=start, chosen=reader.chosen, device=None, outlet=reader, read_state=False
+    )
+
+    assert reader.stream.greeting() is not None
+    reader.stream.catch_up(reader.screen)
+
+    assert (reader.received, reader.stream.at_edge) == (b"", False)
+    assert floor.metrics.flow.matched == 0
+    reader.leave()
+
+
+async def test_what_comes_between_a_greeting_and_the_seat_is_not_missed(floor: Floor) -> None:
+    """The log has moved on when the client has HELLO: the stream is not at its edge, and goes on from where it was."""
+    reader = Reader(floor, Screen(), device="phone")
+    reader.stream = await floor.services.live.open(
+        viewer=reader.who, since=None, chosen=reader.chosen, device=reader.device, outlet=reader, read_state=False
+    )
+    assert reader.stream.greeting() is not None
+    await publish(floor, 2)
+    await wait_until(lambda: reader.stream is not None and not reader.stream.at_edge, description="moved on")
+
+    reader._drive()
+
+    assert await reader.got(2) == ["Activity 0", "Activity 1"]
+    await reader.seated()
+    reader.leave()
 
 
 async def test_activity_touches_only_streams_that_may_want_it(floor: Floor) -> None:

@@ -17,6 +17,9 @@ class Seatless:
     def greeting(self) -> None:
         """None: their sources say what comes first."""
 
+    def catch_up(self, *_: object) -> None:
+        """Nothing."""
+
     @property
     def at_edge(self) -> bool:
         """Sources that end here are over."""

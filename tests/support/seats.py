@@ -56,7 +56,10 @@ def shown(event: Event) -> str:
 
 @dataclass(eq=False)
 class Reader:
-    """A client: `received` is what was written to its connection. With `deaf` set it takes nothing more."""
+    """A client: `received` is what was written to its connection. With `deaf` set it takes nothing more.
+
+    With `read_state` HELLO tells it, for which a consumer is needed.
+    """
 
     floor: Floor
     screen: Screen
@@ -68,6 +71,7 @@ class Reader:
     deaf: bool = False
     aborted: bool = False
     starved: bool = False
+    read_state: bool = False
     _taken: int = 0
     _task: asyncio.Task[None] | None = None
     stream: LiveStream | None = None
@@ -75,7 +79,12 @@ class Reader:
     async def connect(self) -> "Reader":
         """Open the stream, and wait until it has a seat."""
         self.stream = await self.floor.services.live.open(
-            viewer=self.who, since=self.since, chosen=self.chosen, device=self.device, outlet=self
+            viewer=self.who,
+            since=self.since,
+            chosen=self.chosen,
+            device=self.device,
+            outlet=self,
+            read_state=self.read_state,
         )
         self._drive()
         await self.seated()
@@ -90,8 +99,12 @@ class Reader:
 
     async def _run(self) -> None:
         assert self.stream is not None
+        if (first := self.stream.greeting()) is not None:
+            self.write(shown(first).encode() + b"\n")
+            await asyncio.sleep(0)
+            self.stream.catch_up(self.screen)
         async with aclosing(self.stream.events()) as events:
-            async for event in events:
+            while not self.stream.at_edge and (event := await anext(events, None)):
                 self.write(shown(event).encode() + b"\n")
                 await asyncio.sleep(0)
         if self.stream.at_edge:
