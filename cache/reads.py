@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from cache.scripts import Load
-from cache.segments import join, keys_of, newest, ones, pack, segment_key, segment_of, state_key
+from cache.segments import count_after, join, keys_of, newest, ones, pack, segment_key, segment_of, state_key
 
 KEPT_FOR = timedelta(days=30)
 JITTER = 0.1
@@ -80,6 +80,8 @@ class ReadBits:
         if not reply:
             return None
         version, through, above, beyond = (int(number) for number in reply[:4])
+        if high == head and reply[4]:
+            beyond += count_after(reply[4][-1], low=low, head=head)
         unread = head - through - (above - beyond) if through < head else 0
         marked = join(reply[4], low=low, high=high) if high > through else 0
         left = ones(high - max(low - 1, through)) & ~marked

@@ -185,7 +185,11 @@ class Feed:
             numbers = list(range(top, reach - 1, -1))
         if numbers and not window.low <= numbers[-1] <= numbers[0] <= window.high:
             return Reason.EMPTY  # begun anew while Redis was asked
-        items = tuple(FeedItem(window[n], seen.is_read(n)) for n in numbers[: wanted.first])
+        shown = numbers[: wanted.first]
+        if wanted.unread_only:
+            items = tuple([FeedItem(window[n], False) for n in shown])
+        else:
+            items = tuple([FeedItem(window[n], seen.is_read(n)) for n in shown])
         unread = seen.unread if chosen is None else await self._count(wanted, seen, chosen)
         return FeedPage(items, len(numbers) > wanted.first, unread, head)
 

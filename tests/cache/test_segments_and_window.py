@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.segments import FIRST_BIT, SIZE, join, newest, pack, segment_of
+from cache.segments import FIRST_BIT, SIZE, count_after, join, newest, pack, segment_of
 from cache.window import Matching, Window
 
 
@@ -19,7 +19,10 @@ class Item:
 
 @given(numbers=st.sets(st.integers(0, 3 * SIZE - 1), max_size=50), low=st.integers(0, SIZE - 1), data=st.data())
 def test_packed_bits_are_the_numbers(numbers: set[int], low: int, data: st.DataObject) -> None:
-    """Whatever was packed is found in the bytes between any two numbers, newest first, and nothing else."""
+    """Whatever was packed is found in the bytes between any two numbers, newest first, and nothing else.
+
+    What the last part has behind the upper one is counted.
+    """
     high = data.draw(st.integers(low, 3 * SIZE - 1))
     packed = pack(numbers, first=0, last=2)
     starts = [max(low, k * SIZE) % SIZE for k in range(segment_of(high) + 1)]
@@ -29,8 +32,12 @@ def test_packed_bits_are_the_numbers(numbers: set[int], low: int, data: st.DataO
         for k, (start, end) in enumerate(zip(starts, ends, strict=True))
     ]
 
+    parts[-1] = packed[segment_of(high)][(FIRST_BIT + starts[-1]) // 8 :]
+
     bits = join(parts, low=low, high=high)
 
+    later = [n for n in numbers if n > high and segment_of(n) == segment_of(high)]
+    assert count_after(parts[-1], low=low, head=high) == len(later)
     assert list(newest(bits, high=high)) == sorted((n for n in numbers if low <= n <= high), reverse=True)
 
 
