@@ -1,6 +1,6 @@
 """The feed straight from the log of record: activities LEFT JOIN the viewer's marks. Always right, never fastest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cache.reads import Marks
-from resolvers.activities import Activity, ActivityFilter, ActivityId
+from resolvers.activities import EVERYTHING, Activity, ActivityFilter, ActivityId
 from resolvers.database.pages import Shape, joined_page, shape_of, values_of
 from resolvers.database.queries import Database, select_activities, to_activity
 from resolvers.database.reads import Standing
@@ -59,14 +59,18 @@ def nothing(_: int) -> None:
     """Of a process that keeps nothing in memory."""
 
 
-def _activity(row: sa.Row[Any], known: Known) -> Activity:
-    """The one in memory if it is of the row's versions: to make another one takes as long as to fetch its row."""
+def in_memory(row: Any, known: Known) -> Activity | None:  # noqa: ANN401 - a row of any statement of pages
+    """The activity in memory if it is of the row's versions."""
     kept = known(row.n)
-    if kept is not None:
-        mp, bill = kept.mp, kept.bill
-        if (mp and mp.version, bill and bill.version) == (row.mp_version, row.bill_version):
-            return kept
-    return to_activity(row)
+    if kept is None:
+        return None
+    mp, bill = kept.mp, kept.bill
+    return kept if (mp and mp.version, bill and bill.version) == (row.mp_version, row.bill_version) else None
+
+
+def _activity(row: sa.Row[Any], known: Known) -> Activity:
+    """The one in memory if it is there: to make another one takes as long as to fetch its row."""
+    return in_memory(row, known) or to_activity(row)
 
 
 async def read_page(
@@ -79,13 +83,19 @@ async def read_page(
     shape = shape_of(wanted.chosen, unread_only=wanted.unread_only, paged=wanted.before is not None)
     values = {"user": wanted.user, "limit": wanted.first + 1, "before": wanted.before, **values_of(wanted.chosen)}
     rows = (await connection.execute(query(shape), values)).all()
+    return page_of(rows, wanted, lambda row: _activity(row, known))
+
+
+def page_of(rows: Sequence[Any], wanted: Wanted, activity: Callable[[Any], Activity]) -> FeedPage | None:
+    """The page of such rows, of which `activity` makes what it shows."""
     of = rows[0]
-    found = [row for row in rows if row.id is not None]
+    found = [row for row in rows if row.n is not None]
     if len(found) <= wanted.first and of.reach > 1:
         return None
     standing = Standing(Head(Cursor(of.head_cursor), of.head_n), Marks(of.version, of.through, of.above))
-    items = tuple(FeedItem(_activity(row, known), row.marked or row.n <= of.through) for row in found[: wanted.first])
-    unread = of.unread if shape.filtered else standing.state.unread_count
+    shown = found[: wanted.first]
+    items = tuple([FeedItem(activity(row), row.marked or row.n <= of.through) for row in shown])
+    unread = standing.state.unread_count if wanted.chosen == EVERYTHING else of.unread
     return FeedPage(items, len(found) > wanted.first, unread, standing.head.cursor)
 
 

@@ -5,10 +5,12 @@ look-ups before twenty are unread. Marks carry log numbers (migration 0004), so 
 by side. `OFFSET 0` keeps it from looking up each one after all, as its estimate of what is unread makes it want to.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import asyncpg
 
 from resolvers.activities import ActivityFilter
 from resolvers.database.queries import select_activities
@@ -18,6 +20,8 @@ RECENT = sa.table(
     "recent_activities",
     *(sa.column(str(column.key), column.type) for column in select_activities().selected_columns),
 )
+_DIALECT: sa.Dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]
+_STATE = ("n", "mp_version", "bill_version")
 STANDING = (
     sa.select(
         log_head.c.cursor,
@@ -66,20 +70,52 @@ def joined_page(shape: Shape) -> sa.Select[Any]:
 
 
 @cache
-def viewed_page(shape: Shape) -> sa.Select[Any]:
-    """From the view, and from the log of record what is newer than it; each part stops at its index after a page."""
+def viewed_page(shape: Shape, *, slim: bool = False) -> sa.Select[Any]:
+    """From the view, and from the log of record what is newer than it; each part stops at its index after a page.
+
+    A `slim` one has of each row only what tells which activity it is, and in which state.
+    """
     standing = STANDING.cte("standing")
     reach = sa.select(sa.func.min(RECENT.c.n).label("low"), sa.func.max(RECENT.c.n).label("high")).cte("reach")
     high = sa.func.coalesce(_only(reach.c.high), 0)
     newer = sa.and_(activities.c.n > high, activities.c.n <= _only(standing.c.n))
+    recent, all_ = sa.select(RECENT), select_activities()
+    if slim:
+        recent = recent.with_only_columns(*(RECENT.c[name] for name in _STATE))
+        all_ = all_.with_only_columns(*(all_.selected_columns[name] for name in _STATE), maintain_column_froms=True)
     parts = [
-        _part(shape, sa.select(RECENT), RECENT.c, standing, None, above=_only(reach.c.low) - 1),
-        _part(shape, select_activities(), activities.c, standing, newer, above=high),
+        _part(shape, recent, RECENT.c, standing, None, above=_only(reach.c.low) - 1),
+        _part(shape, all_, activities.c, standing, newer, above=high),
     ]
     ordered = [sa.select(part.subquery()) for part in parts]
     both = sa.union_all(*ordered).subquery()
     page = sa.select(both).order_by(both.c.n.desc()).limit(_LIMIT)
     return _answer(shape, standing, page, sa.func.coalesce(_only(reach.c.low), 1))
+
+
+class State(NamedTuple):
+    """A row of `states`: the columns of `_answer`, and of an activity only which one it is and in which state."""
+
+    head_cursor: int
+    head_n: int
+    through: int
+    version: int
+    above: int
+    reach: int
+    unread: int | None
+    n: int | None
+    mp_version: int | None
+    bill_version: int | None
+    marked: bool | None
+
+
+@cache
+def states(shape: Shape) -> tuple[str, Sequence[str], Mapping[str, object]]:
+    """`viewed_page` for the driver, for a shape without a filter: its text, the names of its parameters, and of some
+    the values.
+    """
+    compiled = viewed_page(shape, slim=True).compile(dialect=_DIALECT)
+    return str(compiled), compiled.positiontup or (), compiled.params
 
 
 @cache
@@ -154,7 +190,7 @@ def _unread(shape: Shape, standing: sa.CTE) -> sa.ScalarSelect[Any]:
 
 
 def _answer(shape: Shape, standing: sa.CTE, page: sa.Select[Any], low: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    """One statement, which sees one moment: the standing beside each row of the page, or beside none (`id` is NULL).
+    """One statement, which sees one moment: the standing beside each row of the page, or beside none (`n` is NULL).
 
     `reach` is the lowest log number that the source has, `unread` the count with a filter; without, it is arithmetic.
     """

@@ -1,15 +1,16 @@
 """The joined row of an activity, and the values made from it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from asyncpg.exceptions import PostgresConnectionError, PostgresError
+from asyncpg.exceptions import InterfaceError, PostgresConnectionError, PostgresError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.util import greenlet_spawn
 
 from resolvers.activities import Activity, ActivityId, ActivityType, Bill, BillId, Mp, MpId
 from resolvers.database.tables import activities, bills, mps
@@ -79,6 +80,23 @@ class Database:
             async with translated(query), _in_time(), engine.connect() as connection:
                 yield connection
 
+    async def fetch(self, query: str, text: str, values: Sequence[object]) -> Sequence[Sequence[Any]]:
+        """The rows of one statement in the driver's own SQL, with columns in their order. Raises Unavailable.
+
+        SQLAlchemy makes four fifths of what a short read costs this process: 0.2 of 0.25 ms. For where that counts.
+        """
+        with child(f"postgresql {query}"), self._metrics.db_query_duration_seconds.labels(query=query).time():
+            async with translated(query), _in_time():
+                pooled = await self._engine.raw_connection()
+                try:
+                    driver: Any = pooled.driver_connection  # asyncpg's
+                    rows: Sequence[Sequence[Any]] = await driver.fetch(text, *values)
+                except BaseException:
+                    await greenlet_spawn(pooled.invalidate)  # whatever it is in the middle of
+                    raise
+                await greenlet_spawn(pooled.close)
+                return rows
+
     @asynccontextmanager
     async def writing(self, query: str, *, single: bool = False) -> AsyncIterator[AsyncConnection]:
         """A transaction, committed at the end of the block. Raises Unavailable as `reading` does.
@@ -107,7 +125,11 @@ async def translated(doing: str) -> AsyncIterator[None]:
         if error.connection_invalidated or _is_weather(error):
             raise Unavailable(f"The database did not answer ({doing}). Try again in a few seconds.") from error
         raise
-    except (SQLAlchemyError, PostgresConnectionError, OSError, TimeoutError) as error:
+    except PostgresError as error:  # from the driver itself
+        if isinstance(error, PostgresConnectionError) or _is_code_of_weather(error.sqlstate):
+            raise Unavailable(f"The database did not answer ({doing}). Try again in a few seconds.") from error
+        raise
+    except (SQLAlchemyError, InterfaceError, OSError, TimeoutError) as error:
         raise Unavailable(f"The database did not answer ({doing}). Try again in a few seconds.") from error
 
 
@@ -116,4 +138,8 @@ def _is_weather(error: DBAPIError) -> bool:
     code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
     if code is None:
         return not isinstance(error.orig, PostgresError)
-    return code[:2] in {"08", "53", "57", "40"} or code == "25P04"
+    return _is_code_of_weather(code)
+
+
+def _is_code_of_weather(code: str | None) -> bool:
+    return code is not None and (code[:2] in {"08", "53", "57", "40"} or code == "25P04")
