@@ -1,6 +1,6 @@
 """Whether a history keeps the promises I1 to I9. Looks at nothing but the history."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -9,6 +9,9 @@ from tests.chaos.history import ClientHistory, History, Kind, Row
 
 CALM = 10.0
 """Seconds within which everybody has an activity once nothing is broken any more, though some read nothing (I7)."""
+
+LISTENING = frozenset({Kind.CURSOR, Kind.FILTERED, Kind.DEVICE, Kind.CONFIRMING, Kind.REFUSING})
+"""Kinds that have a stream open all the time once nothing is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,17 @@ def nothing_lost(history: History) -> Iterator[str]:
         if missing:
             yield (
                 f"{client.name} ({client.kind}) never got activity {missing[0].id} at {missing[0].cursor}"
-                f" ({len(missing)} of {len(history.log)} in all); it started at {client.start}"
+                f" ({len(missing)} of {len(history.log)} in all); it started at {client.start}, and had"
+                f" {_around(client, missing[0].cursor)}"
             )
 
 
 def in_order(history: History) -> Iterator[str]:
-    """I2: what comes for the first time comes in the order of the log, and only what was asked for."""
+    """I2: what comes for the first time comes in the order of the log, and only what was asked for.
+
+    What was handed over before, and got lost on its way, comes again when the process that had it gives it up: then its
+    `deliveryAttempt` says that it may be late. So may what a gap told of, once it was redriven.
+    """
     for client in history.clients:
         seen: set[int] = set()
         last = Cursor(0)
@@ -69,10 +77,10 @@ def in_order(history: History) -> Iterator[str]:
             if one.id in seen:
                 continue
             seen.add(one.id)
-            if one.cursor < last:
+            if one.cursor < last and one.attempt == 1 and not _told(client, one.cursor):
                 yield f"{client.name} got {one.cursor} for the first time after {last}"
                 break
-            last = one.cursor
+            last = max(last, one.cursor)
         types = {row.id: row.type for row in history.log}
         if client.types and (alien := [one for one in client.received if types.get(one.id) not in client.types]):
             yield f"{client.name} got activity {alien[0].id}, which its filter hides"
@@ -90,10 +98,60 @@ def repeats_show(history: History) -> Iterator[str]:
             on[key] = one.attempt
 
 
+def stream_is_the_log(history: History) -> Iterator[str]:
+    """I1, I8: from its first entry on, the stream in Redis holds the log, whole, and nothing else but garbage.
+
+    What a stranger has written may have overtaken entries on their way: then readers find the hole by `prev`.
+    """
+    log = {row.cursor: row.id for row in history.log}
+    for cursor, activity in history.stream:
+        if activity is not None and log.get(cursor) != activity:
+            yield f"Redis has activity {activity} at {cursor}, PostgreSQL {log.get(cursor)}"
+            return
+    if history.stream:
+        held = [cursor for cursor, _ in history.stream]
+        absent = [cursor for cursor in sorted(log.keys() - set(held)) if cursor > held[0]]
+        overtaken = [cursor for cursor in absent if cursor < held[-1] and not _intact(history.stream, cursor)]
+        if absent := [cursor for cursor in absent if cursor not in overtaken]:
+            yield f"Redis lacks {absent[0]} ({len(absent)} in all)"
+
+
 def pending_small(history: History) -> Iterator[str]:
     """I4: once everybody has confirmed everything, nothing is pending."""
-    if history.pending:
-        yield f"{history.pending} entries are pending, and all clients have confirmed all"
+    for where, count in history.pending.items():
+        if count:
+            yield f"{count} entries are pending {where}, and all clients have confirmed all"
+
+
+def letters_heal(history: History) -> Iterator[str]:
+    """I4: what was given up for one subscriber was redriven to it; what nobody could be shown, to all who listen."""
+    for client in history.clients:
+        types = {row.id: row.type for row in history.log}
+        for letter in history.letters:
+            if letter.activity is None or letter.state != "REDRIVEN":
+                continue
+            own = letter.subscriber == client.subscriber
+            everybodys = (
+                letter.subscriber == "*"
+                and letter.id in history.redriven_in_peace
+                and client.kind in LISTENING
+                and client.start < letter.cursor
+                and (client.types is None or types.get(letter.activity) in client.types)
+            )
+            if own and not letter.healed:
+                yield f"letter {letter.id} was redriven to {client.name} and has not arrived"
+            if (own or everybodys) and letter.activity not in client.healed | {one.id for one in client.received}:
+                yield f"{client.name} never got activity {letter.activity} of the redriven letter {letter.id}"
+
+
+def letters_kept(history: History) -> Iterator[str]:
+    """I8: whatever a client was told is dead has a letter in PostgreSQL, for that client or for everybody."""
+    for client in history.clients:
+        mine = [one.cursor for one in history.letters if one.subscriber in {"*", client.subscriber}]
+        for gap in client.gaps:
+            if gap.reason == "DEAD_LETTERED" and not any(gap.since <= one <= gap.through for one in mine):
+                yield f"{client.name} was told that {gap.through} is dead, and there is no letter"
+                break
 
 
 def conserved(history: History) -> Iterator[str]:
@@ -140,23 +198,36 @@ def marks_kept(history: History) -> Iterator[str]:
 
 CHECKS: dict[str, Callable[[History], Iterator[str]]] = {
     "I1 one log": one_log,
+    "I1, I8 the stream is the log": stream_is_the_log,
     "I2 nothing lost silently": nothing_lost,
     "I2 in order": in_order,
     "I3 repeats show": repeats_show,
     "I4 the PEL stays small": pending_small,
+    "I4 dead letters heal": letters_heal,
     "I5 conservation": conserved,
     "I6 no viewer leaks": private,
     "I7 one slow reader slows nobody": nobody_waits,
+    "I8 dead letters are kept": letters_kept,
     "I8, I9 marks are kept, and every path says the same": marks_kept,
 }
 
 
 def _expected(client: ClientHistory, history: History) -> list[Row]:
     return [
-        row
-        for row in history.log
-        if row.cursor > client.start and row.readable and (client.types is None or row.type in client.types)
+        row for row in history.log if row.cursor > client.start and (client.types is None or row.type in client.types)
     ]
+
+
+def _intact(stream: Sequence[tuple[Cursor, int | None]], cursor: Cursor) -> bool:
+    """Whether the entry after a place in the stream is one of ours."""
+    return next(activity for at, activity in stream if at > cursor) is not None
+
+
+def _around(client: ClientHistory, cursor: Cursor) -> str:
+    """What a client got before and after a place, and on which of its connections."""
+    before = [one for one in client.received if one.cursor < cursor][-1:]
+    after = [one for one in client.received if one.cursor > cursor][:1]
+    return " and ".join(f"{one.id} on connection {one.connection}" for one in (*before, *after)) or "nothing"
 
 
 def _told(client: ClientHistory, cursor: Cursor) -> bool:

@@ -4,18 +4,22 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import Mapping
+import socket
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
 from httpx_sse import SSEError, aconnect_sse
 
 from streams.cursor import Cursor
+from telemetry.tasks import end
 from tests.chaos.cluster import Cluster
-from tests.chaos.history import ClientHistory, Gap, Kind, Received
+from tests.chaos.history import DEVICE, DEVICES, ClientHistory, Gap, Kind, Received
 from tests.chaos.schedule import SERVERS
 from tests.support.arena import ACKNOWLEDGE
+from tests.support.network import cut_off, unread
 from tests.support.server import NO_TLS, token
+from tests.support.waiting import wait_until
 
 EVENTS = """
     __typename
@@ -36,10 +40,14 @@ query ($since: Cursor!, $filter: ActivityFilter) {{
   updates(since: $since, first: 50, filter: $filter) {{ cursor hasMore events {{ {EVENTS} }} }}
 }}
 """
-DEVICES = frozenset({Kind.DEVICE, Kind.CONFIRMING})
+CONFIRMING = frozenset({Kind.CONFIRMING, Kind.REFUSING})
 CURSORS = frozenset({Kind.CURSOR, Kind.FILTERED, Kind.SLOW, Kind.POLLING, Kind.SWITCHING})
 FAILURES = (httpx.HTTPError, SSEError, OSError, json.JSONDecodeError, KeyError, TypeError)
 """What a broken connection, a refusal or half an answer shows as."""
+
+
+REFUSES_FOR = 1.5
+"""Seconds for which a stream lives on whose client confirms nothing any more: then its end is a failed attempt."""
 
 
 class ChaosClient:
@@ -52,6 +60,9 @@ class ChaosClient:
         self._connection = 0
         self.cursor: str | None = None
         self.asleep = False
+        self.calm = False
+        self._ending = asyncio.timeout(None)
+        self._refuses = False
 
     @property
     def had(self) -> set[int]:
@@ -82,7 +93,7 @@ class ChaosClient:
         else:
             lasts = self._chance.uniform(0.5, 3) if kind is Kind.SWITCHING else None
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(lasts):
+                async with asyncio.timeout(lasts) as self._ending:
                     await self._stream(http)
 
     def _filter(self) -> Mapping[str, Any] | None:
@@ -103,17 +114,47 @@ class ChaosClient:
         kind = self.history.kind
         variables = {
             "since": self.cursor if kind in CURSORS else None,
-            "subscriber": "phone" if kind in DEVICES else None,
-            "confirm": "CLIENT" if kind is Kind.CONFIRMING else "SOCKET",
+            "subscriber": DEVICE if kind in DEVICES else None,
+            "confirm": "CLIENT" if kind in CONFIRMING else "SOCKET",
             "filter": self._filter(),
         }
         body = {"query": SUBSCRIPTION, "variables": variables}
-        async with aconnect_sse(http, "POST", "/graphql", json=body) as source:
+        self._refuses = False
+        async with aconnect_sse(http, "POST", "/graphql", json=body) as source, self._tunnel(source.response):
             async for sent in source.aiter_sse():
                 if sent.data:
                     await self._take(sent.json()["data"]["activityAdded"], http)
                 while self.asleep:  # noqa: ASYNC110 - a client that does not read; nobody tells it
                     await asyncio.sleep(0.1)
+
+    @contextlib.asynccontextmanager
+    async def _tunnel(self, response: httpx.Response) -> AsyncIterator[None]:
+        """A device's network is gone after a while, and its stream later on; the server has to find out by itself.
+
+        What has arrived is read: that the peer's kernel has it is all that a device without a cursor is promised.
+        """
+        if self.history.kind is not Kind.DEVICE or self._chance.random() < 0.3:
+            yield
+            return
+        connection = response.extensions["network_stream"].get_extra_info("socket")
+        entering = asyncio.create_task(self._enter_tunnel(connection), name="tunnel")
+        try:
+            yield
+        finally:
+            await end([entering])
+
+    async def _enter_tunnel(self, connection: socket.socket) -> None:
+        await asyncio.sleep(self._chance.uniform(0.2, 2))
+        if self.calm:
+            return
+        cut_off(connection)
+        await asyncio.sleep(self._chance.uniform(0.5, 3))
+        await wait_until(lambda: not unread(connection), description="all that arrived is read", every=0.05)
+        await asyncio.sleep(0.05)  # and from there it comes to `_take`, which waits for nothing
+        self._end_in(0)
+
+    def _end_in(self, seconds: float) -> None:
+        self._ending.reschedule(asyncio.get_running_loop().time() + seconds)
 
     def _began(self, cursor: str) -> None:
         self.history.starts.append(Cursor.parse(cursor))
@@ -137,6 +178,15 @@ class ChaosClient:
                 history.received.append(Received(one, at, event["deliveryAttempt"], self._connection))
         if event["__typename"] in {"ActivityAdded", "FeedGap", "StreamNotice"}:
             self.cursor = event["cursor"]
-        if history.kind is Kind.CONFIRMING and event["__typename"] in {"ActivityAdded", "FeedGap"}:
-            variables = {"through": event["cursor"], "subscriber": "phone"}
+        if history.kind in CONFIRMING and event["__typename"] in {"ActivityAdded", "FeedGap"}:
+            await self._confirm(event, http)
+
+    async def _confirm(self, event: Mapping[str, Any], http: httpx.AsyncClient) -> None:
+        """Nothing beyond what is refused: a confirmation counts for everything before it."""
+        unloved = "activity" in event and int(event["activity"]["id"]) % 5 == 0
+        if unloved and self.history.kind is Kind.REFUSING and not (self.calm or self._refuses):
+            self._refuses = True
+            self._end_in(REFUSES_FOR)
+        if not self._refuses:
+            variables = {"through": event["cursor"], "subscriber": DEVICE}
             await http.post("/graphql", json={"query": ACKNOWLEDGE, "variables": variables})

@@ -10,6 +10,7 @@ from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 
 from streams.connection import connect
+from streams.cursor import Cursor
 from streams.keys import keys_of
 from streams.pending import read_pending
 from tests.chaos.cluster import Cluster
@@ -23,8 +24,8 @@ SHARDS = PRIMARIES
 class ShardedCluster(Cluster):
     """Three primaries and three replicas in place of one of each. No proxy: clients of a cluster go where it says."""
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
+    def __init__(self, directory: Path, *, bug: str = "") -> None:
+        super().__init__(directory, bug=bug)
         self._valkey = ValkeyCluster(directory / "valkey", replicas=True, durable=True)
         self._striking = asyncio.Lock()
 
@@ -40,13 +41,17 @@ class ShardedCluster(Cluster):
         """The cluster's URL."""
         return {"REDIS_URL": self._valkey.url, "STREAM_SHARDS": str(SHARDS)}
 
-    async def pending(self) -> int:
+    async def pending(self) -> dict[str, int]:
         """In all shards."""
         client = connect(self._valkey.url)
         try:
-            return (await read_pending(client, shards=SHARDS)).total
+            return {"by Redis' own count": (await read_pending(client, shards=SHARDS)).total}
         finally:
             await client.aclose()
+
+    async def streamed(self) -> list[tuple[Cursor, int | None]]:
+        """Not looked at: each shard has a stream of its own."""
+        return []
 
     async def strike_redis(self, step: Step) -> None:
         """One primary at a time: with two away, a cluster of three elects nobody."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.chaos.cluster import cluster
 from tests.chaos.rounds import run_round
 from tests.chaos.schedule import draw
 
@@ -14,6 +15,8 @@ FIRST, ROUNDS = 1, 20
 async def test_every_promise_is_kept(seed: int) -> None:
     """Whatever the seed's faults do to servers and connections."""
     schedule = draw(seed)
-    found, _, output = await run_round(schedule, clients=CLIENTS)
+    async with cluster() as here:
+        found, _ = await run_round(here, schedule, clients=CLIENTS)
+        output = here.output()
 
     assert not found, "\n".join([str(schedule), output, *map(str, found)])

@@ -7,7 +7,7 @@ import pytest
 
 from streams.cursor import Cursor
 from tests.chaos.checker import violations
-from tests.chaos.history import ClientHistory, Gap, History, Kind, Received, Row
+from tests.chaos.history import ClientHistory, DeadLetter, Gap, History, Kind, Received, Row
 from tests.chaos.schedule import draw
 
 ACTIVITIES = 10
@@ -30,7 +30,8 @@ def sound() -> History:
     }
     unread = dict.fromkeys(marked, ACTIVITIES - 1)
     promised = {user: set(ids) for user, ids in marked.items()}
-    return History(log, {row.id for row in log}, clients, promised, marked, shown, unread, {"server 0": 0.0}, 0, 0.5)
+    stream = [(row.cursor, row.id) for row in log]
+    return History(log, {row.id for row in log}, stream, clients, promised, marked, shown, unread, {"server 0": 0.0})
 
 
 def drop_one_entry(history: History) -> None:
@@ -100,7 +101,7 @@ def two_cursors(history: History) -> None:
 
 def leave_pending(history: History) -> None:
     """The PEL keeps what everybody has confirmed."""
-    history.pending = 1
+    history.pending = {"in the groups": 1}
 
 
 def lose_count(history: History) -> None:
@@ -117,6 +118,38 @@ def show_what_is_hidden(history: History) -> None:
     """The filter lets through what it should not."""
     client = next(one for one in history.clients if one.types)
     client.received.insert(0, Received(1, Cursor(10), 1, 0))
+
+
+def lose_from_the_stream(history: History) -> None:
+    """Redis has an entry less than it should."""
+    history.stream = [(cursor, one) for cursor, one in history.stream if one != 7]
+
+
+def put_elsewhere(history: History) -> None:
+    """Redis has another activity at a cursor than PostgreSQL."""
+    history.stream = [(cursor, 3 if one == 7 else one) for cursor, one in history.stream]
+
+
+def heal_nothing(history: History) -> None:
+    """A redriven letter does not reach its device."""
+    client = next(one for one in history.clients if one.kind is Kind.REFUSING)
+    client.received = [one for one in client.received if one.id != 5]
+    client.gaps.append(Gap(Cursor(40), Cursor(50), "DEAD_LETTERED"))
+    history.letters = [DeadLetter(1, Cursor(50), 5, str(client.subscriber), "REDRIVEN", healed=False)]
+
+
+def heal_not_all(history: History) -> None:
+    """A redriven letter of everybody's is not told to one of those who listen."""
+    client = next(one for one in history.clients if one.kind is Kind.CURSOR)
+    client.received = [one for one in client.received if one.id != 5]
+    client.gaps.append(Gap(Cursor(40), Cursor(50), "DEAD_LETTERED"))
+    history.letters = [DeadLetter(1, Cursor(50), 5, "*", "REDRIVEN", healed=True)]
+    history.redriven_in_peace = {1}
+
+
+def lose_a_letter(history: History) -> None:
+    """A client was told that something is dead, and operators do not find it."""
+    history.clients[0].gaps.append(Gap(Cursor(40), Cursor(50), "DEAD_LETTERED"))
 
 
 BUGS: dict[Callable[[History], None], str] = {
@@ -136,6 +169,11 @@ BUGS: dict[Callable[[History], None], str] = {
     lose_count: "I5",
     hold_up: "I7",
     show_what_is_hidden: "I2 in order",
+    lose_from_the_stream: "I1, I8",
+    put_elsewhere: "I1, I8",
+    heal_nothing: "I4 dead letters",
+    heal_not_all: "I4 dead letters",
+    lose_a_letter: "I8 dead letters",
 }
 
 
@@ -161,6 +199,27 @@ def test_what_a_gap_tells_is_not_lost() -> None:
     client.gaps.append(Gap(Cursor(30), Cursor(40), "TRIMMED"))
 
     assert ["activity 5" in str(one) for one in violations(history)] == [True]
+
+
+def test_what_is_handed_over_again_may_be_late() -> None:
+    """A second attempt comes when whoever had the first gives it up; a first attempt that is late is a violation."""
+    history = sound()
+    received = history.clients[0].received
+    received.insert(5, replace(received.pop(2), attempt=2))
+    assert violations(history) == []
+
+    received[5] = replace(received[5], attempt=1)
+    assert [one.promise for one in violations(history)] == ["I2 in order"]
+
+
+def test_what_garbage_has_overtaken_may_be_missing_in_redis() -> None:
+    """Readers find such a hole by `prev`; the same hole before an entry of ours is a violation."""
+    history = sound()
+    history.stream = [(Cursor(10), 1), (Cursor(25), None), *list(history.stream)[2:]]
+    assert violations(history) == []
+
+    history.stream = [(Cursor(10), 1), *list(history.stream)[2:]]
+    assert [one.promise for one in violations(history)] == ["I1, I8 the stream is the log"]
 
 
 def test_a_seed_draws_the_same_schedule() -> None:

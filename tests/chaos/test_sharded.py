@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.chaos.cluster import cluster
 from tests.chaos.rounds import run_round
 from tests.chaos.schedule import Fault, draw
 from tests.chaos.sharded import ShardedCluster
@@ -18,6 +19,8 @@ FAULTS = frozenset(
 async def test_every_promise_is_kept_on_shards(seed: int) -> None:
     """Whichever primary dies, freezes or comes back with less, and whoever takes over."""
     schedule = draw(seed, only=FAULTS)
-    found, _, output = await run_round(schedule, clients=CLIENTS, made_by=ShardedCluster)
+    async with cluster(ShardedCluster) as here:
+        found, _ = await run_round(here, schedule, clients=CLIENTS)
+        output = here.output()
 
     assert not found, "\n".join([str(schedule), output, *map(str, found)])

@@ -40,9 +40,13 @@ class ServerProcess:
         environment: Mapping[str, str],
         within: Sequence[str] = (),
         checkout: Path = REPOSITORY,
+        module: str = "cli",
     ) -> None:
-        """`within`: a command that runs it, such as `ip netns exec`; `checkout`: of which version."""
-        self._arguments = arguments
+        """`within`: a command that runs it, such as `ip netns exec`; `checkout`: of which version.
+
+        `module` is run instead of `cli`: the same commands, on a server that was tampered with.
+        """
+        self._arguments = (module, *arguments)
         self._within = within
         self._checkout = checkout
         self._environment = {
@@ -68,7 +72,6 @@ class ServerProcess:
             *self._within,
             sys.executable,
             "-m",
-            "cli",
             *self._arguments,
             cwd=self._checkout,
             env=self._environment,
