@@ -138,6 +138,8 @@ def letters_heal(history: History) -> Iterator[str]:
                 and client.start < letter.cursor
                 and (client.types is None or types.get(letter.activity) in client.types)
             )
+            if own and letter.id in history.redriven_in_peace and not _told(client, letter.cursor):
+                yield f"{client.name} was not told of letter {letter.id}, {letter.cursor}, until it was redriven"
             if own and not letter.healed:
                 yield f"letter {letter.id} was redriven to {client.name} and has not arrived"
             if (own or everybodys) and letter.activity not in client.healed | {one.id for one in client.received}:
