@@ -277,6 +277,7 @@ class Consumer(Generic[T]):
         entry = delivery.entry
         letters = self._shared.dead_letters
         if not await letters.condemn(entry.cursor, entry.activity_id, error, attempts=delivery.attempt):
+            self.books.withdrawn()
             self.close(Closed.HALTED)
             return None
         self.books.gapped()

@@ -128,6 +128,16 @@ class InFlight:
         if self.handing is not None:
             self.handing.fate = Fate.GAPPED
 
+    def withdrawn(self) -> None:
+        """What is being handed over cannot be sent: the subscriber's next stream begins with it."""
+        given, self.handing = self.handing, None
+        if given is None:
+            return
+        self.position = given.before
+        self._flow.released += 1
+        if given.cursor in self.held:
+            self.news.handed_over[given.cursor] = HandedOver(RELEASED, given.attempt)
+
     def sent(self, through: int, now: float) -> None:
         """What was handed over last has been sent; its bytes end at `through`."""
         given, self.handing = self.handing, None

@@ -421,6 +421,28 @@ async def test_stream_ends_when_what_cannot_be_shown_cannot_be_given_up_either(
     assert consumer.closed is Closed.HALTED
 
 
+async def test_what_halts_a_stream_is_what_the_next_one_begins_with(database: AsyncEngine, redis: Redis) -> None:
+    """I2, I3: no byte of it was sent, so it is not confirmed, and the halted stream's cursor stays before it."""
+    floor = ProcessFloor(database, redis, limit=Limit(rate=0))
+    opened = await floor.open()
+    good, bad = await floor.publish(2)
+    await floor.catch_up()
+    async with floor.consumer(opened) as consumer:
+        assert (good, 1) == await delivered(consumer)
+        step = await step_of(consumer)
+        assert isinstance(step, Delivery)
+        assert step.entry.cursor == bad
+        assert await consumer.condemn(step, "boom") is None
+        assert consumer.position == good
+        with pytest.raises(StopAsyncIteration):
+            await step_of(consumer)
+    await floor.ledger.flush()
+
+    assert floor.metrics.flow.unaccounted == 0
+    async with floor.consumer(await floor.open()) as consumer:
+        assert (bad, 1) == await delivered(consumer)
+
+
 def janitor(floor: ProcessFloor) -> Janitor:
     """A janitor that leads nobody."""
     return Janitor(
