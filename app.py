@@ -29,7 +29,7 @@ from cache.sweeper import Sweeper
 from resolvers.activities import Activity, ActivityType, decode, topics, type_of
 from resolvers.database import examination
 from resolvers.database.engine import connect as connect_database
-from resolvers.database.engine import newest_revision, revision
+from resolvers.database.engine import known_revisions, misfit, schema_of
 from resolvers.database.feed import JoinedFeed, StoredActivities
 from resolvers.database.leadership import Leadership
 from resolvers.database.letters import Letters
@@ -781,17 +781,15 @@ async def examine(settings: Settings) -> list[Finding]:
 
 
 async def check(settings: Settings) -> None:
-    """Raise NotReady when PostgreSQL does not answer, or its schema is not the one this code was written for."""
+    """Raise NotReady when PostgreSQL does not answer, or this code cannot run on its schema."""
     try:
         engine = connect_database(settings.database_url or "", pool_size=1)
         try:
-            at = await revision(engine)
+            schema = await schema_of(engine)
         finally:
             await engine.dispose()
     except Exception as error:
         raise NotReady(f"PostgreSQL does not answer at DATABASE_URL: {error}") from error
-    if at != newest_revision():
-        raise NotReady(
-            f"The database is at revision {at or 'none'}, this server needs {newest_revision()}:"
-            " run `python -m cli migrate`."
-        )
+    if problem := misfit(schema, known_revisions()):
+        found, remedy = problem
+        raise NotReady(f"The database is {found}: {remedy}.")

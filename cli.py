@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 import app as composition
 from resolvers.activities import Activity, ActivityFilter, ActivityType
-from resolvers.database.engine import connect, migrate, newest_revision
+from resolvers.database.engine import connect, migrate, revision
 from resolvers.database.letters import LetterState, StoredLetter
 from resolvers.dead_letters import LetterProblem, LettersPage, Settlements, in_columns
 from resolvers.demo import life
@@ -163,12 +163,12 @@ def migrate_command() -> None:
     """Bring the database's schema up to date."""
     settings = load_settings(needs=["database_url"])
 
-    async def work() -> None:
+    async def work() -> str | None:
         async with database(settings) as engine:
             await migrate(engine)
+            return await revision(engine)
 
-    run(work())
-    console.print(f"the database is at revision {newest_revision()}")
+    console.print(f"the database is at revision {run(work())}")
 
 
 @commands.command()

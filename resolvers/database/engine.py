@@ -1,5 +1,8 @@
 """Connecting to PostgreSQL, and bringing its schema up to date."""
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,11 +11,14 @@ import orjson
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import AdaptedConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_SCHEMA = sa.text("SELECT version_num, obj_description('alembic_version'::regclass) AS comment FROM alembic_version")
+_NEEDS = re.compile(r"needs (\w+)")
 _MIGRATION_LOCK = 0x6469_7662_0001  # "divb" 1: one process migrates at a time, the others wait and find it done
 CONNECT_WITHIN = timedelta(seconds=5)
 LONGEST_STATEMENT = timedelta(seconds=10)
@@ -99,16 +105,54 @@ def _config() -> Config:
 
 def newest_revision() -> str:
     """The revision this code was written for."""
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
+    return known_revisions()[-1]
+
+
+def known_revisions() -> Sequence[str]:
+    """The revisions this code knows, oldest first."""
+    return [str(one.revision) for one in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What the database says of itself: its revision, None if it was never migrated, and which one code has to know.
+
+    A migration that takes something away writes the latter into the comment of `alembic_version`: `needs 0005`.
+    """
+
+    at: str | None
+    needs: str | None = None
+
+
+async def schema_of(engine: AsyncEngine) -> Schema:
+    """Ask the database."""
+    async with engine.connect() as connection:
+        if await connection.scalar(sa.text("SELECT to_regclass('alembic_version')")) is None:
+            return Schema(None)
+        row = (await connection.execute(_SCHEMA)).one_or_none()
+    if row is None:
+        return Schema(None)
+    needs = _NEEDS.search(row.comment or "")
+    return Schema(row.version_num, needs[1] if needs else None)
+
+
+def misfit(schema: Schema, known: Sequence[str]) -> tuple[str, str] | None:
+    """Why code that knows the revisions `known` cannot run on `schema`, and the remedy; None if it can.
+
+    It can on its newest, and on a later one that only added, so that a version runs on beside its successor, and again
+    in place of it.
+    """
+    newest = known[-1]
+    if schema.at is None or (schema.at in known and schema.at != newest):
+        return f"at revision {schema.at or 'none'}, this version needs {newest}", "run `python -m cli migrate`"
+    if schema.needs is not None and schema.needs not in known:
+        return f"at revision {schema.at}, for versions that know {schema.needs}", "start a newer version"
+    return None
 
 
 async def revision(engine: AsyncEngine) -> str | None:
     """The revision the database is at; None when it has never been migrated."""
-    async with engine.connect() as connection:
-        if await connection.scalar(sa.text("SELECT to_regclass('alembic_version')")) is None:
-            return None
-        at: str | None = await connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-        return at
+    return (await schema_of(engine)).at
 
 
 async def connection_limit(engine: AsyncEngine) -> int:
@@ -120,9 +164,15 @@ async def connection_limit(engine: AsyncEngine) -> int:
 
 
 async def migrate(engine: AsyncEngine, *, target: str = "head") -> None:
-    """Bring the schema to `target`, one process at a time, in one transaction: all of it or nothing."""
+    """Bring the schema to `target`, one process at a time, in one transaction: all of it or nothing.
+
+    A schema that is later than all this code knows is left as it is: an older version is deployed again, beside it.
+    """
 
     def run(connection: sa.Connection) -> None:
+        at = MigrationContext.configure(connection).get_current_revision()
+        if at is not None and at not in known_revisions():
+            return
         config = _config()
         config.attributes["connection"] = connection
         if target == "base":

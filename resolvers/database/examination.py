@@ -7,7 +7,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from resolvers.database.engine import connection_limit, newest_revision, revision
+from resolvers.database.engine import connection_limit, known_revisions, misfit, schema_of
 from resolvers.database.letters import LetterState
 from resolvers.database.tables import activities, dead_letters, log_head
 from streams.cursor import Cursor
@@ -30,11 +30,11 @@ async def examine(engine: AsyncEngine, *, connections: int) -> Examined:
     """Server, schema, log and dead letters. `connections`: how many our processes may open."""
     try:
         findings = [*await _of_server(engine), *await _of_connections(engine, connections)]
-        at = await revision(engine)
-        if at != newest_revision():
-            found = f"at revision {at or 'none'}, this version needs {newest_revision()}"
-            return Examined([*findings, wrong("schema", found, "run `python -m cli migrate`")])
-        findings.append(well("schema", f"revision {at}"))
+        schema, known = await schema_of(engine), known_revisions()
+        if problem := misfit(schema, known):
+            return Examined([*findings, wrong("schema", *problem)])
+        later = "" if schema.at in known else f", later than this version's {known[-1]}, which still runs on it"
+        findings.append(well("schema", f"revision {schema.at}{later}"))
         return Examined([*findings, *await _of_log(engine)], has_log=True)
     except Exception as error:  # noqa: BLE001 - that it does not answer, and how, is the finding
         return Examined([wrong("PostgreSQL", f"does not answer: {error}", "start it, or correct DATABASE_URL")])
