@@ -32,7 +32,8 @@ chaos: $(VENV)/.dev ## Random faults on a real cluster, all promises checked (SE
 	@$(BIN)/python -m tests.chaos
 
 bench: $(VENV)/.dev ## Speed, beside nchan, graphql-yoga and stock SSE (SUBSCRIBERS, ROWS, PEERS, ROUNDS, QUICK=1)
-	@$(WITH_NODE) WRITE_DOCS=$(if $(QUICK)$(ROWS)$(PEERS)$(ROUNDS),,1) FEED_DOCS=$(if $(QUICK)$(filter-out feed,$(ROWS)),,1) $(BIN)/python -m tests.benchmarks
+	@$(WITH_NODE) WRITE_DOCS=$(if $(QUICK)$(ROWS)$(PEERS)$(ROUNDS),,1) FEED_DOCS=$(if $(QUICK)$(filter-out feed,$(ROWS)),,1) COSTS_DOCS=$(if $(QUICK)$(filter-out costs,$(ROWS)),,1) $(BIN)/python -m tests.benchmarks
+	@$(if $(QUICK),,$(BIN)/python -m tests.benchmarks.capacity > /dev/null)
 
 check: lint types contracts sdl-check ## Lint, types, import contracts, printed schema
 
@@ -51,6 +52,9 @@ sdl-check: $(VENV)/.dev ## The printed schema is the committed one
 
 sdl: $(VENV)/.run ## Renew schema/schema.graphql
 	$(BIN)/python -c 'from schema.root import build_schema; print(build_schema().as_str())' > schema/schema.graphql
+
+capacity: $(VENV)/.dev ## Compute docs/capacity.md from the benchmarks
+	@$(BIN)/python -m tests.benchmarks.capacity
 
 reference: $(VENV)/.dev ## Renew what of docs/ is made from the code: settings, command line, list of decisions
 	$(BIN)/python -m tests.docs.reference
@@ -126,4 +130,4 @@ $(PAGES): $(NODE_MODULES) $(shell find client-example/src client-example/explore
 $(CLIENT): $(NODE_MODULES) $(wildcard client-example/src/activity-stream/*.ts client-example/src/activity-stream/*/*.ts)
 	@cd client-example && $(WITH_NODE) npm run --silent compile-tests
 
-.PHONY: help demo test rules chaos bench fault-matrix check lint types contracts sdl-check sdl reference codegen format pages client-check client-mutants lock audit sbom clean
+.PHONY: help demo test rules chaos bench capacity fault-matrix check lint types contracts sdl-check sdl reference codegen format pages client-check client-mutants lock audit sbom clean

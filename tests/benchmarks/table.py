@@ -40,16 +40,21 @@ def write(rows: Sequence[Row], bench: Bench, chosen: Sequence[str]) -> None:
 
 def document(rows: Sequence[Row], bench: Bench, chosen: Sequence[str]) -> str:
     """The table with the machine, the versions, the command, and how it was measured."""
-    lines = ["# Benchmarks", "", f"Run on {datetime.now(UTC):%d %B %Y}, {_commit()}, by", "", "```"]
-    lines += [f"make bench {_command(bench, chosen)}".strip(), "```", ""]
+    lines = head("Benchmarks", _command(bench, chosen))
     if bench.quick:
         lines += ["This was a smoke run (QUICK=1): its figures say that everything runs, not how fast.", ""]
     lines += ["| what | target | reached | met |", "|---|---|---|---|"]
     lines += [f"| {row.name} | {row.target} | {row.reached} | {MARKS[row.met]} |" for row in rows]
     if bench.notes:
         lines += ["", *(f"- {note}" for note in bench.notes)]
-    lines += ["", "## Machine and versions", "", *(f"- {line}" for line in _machine()), "", METHOD.read_text().rstrip()]
+    lines += ["", "## Machine and versions", "", *(f"- {line}" for line in machine()), "", METHOD.read_text().rstrip()]
     return "\n".join(lines) + "\n"
+
+
+def head(title: str, command: str, mark: str = NOT_RUN) -> list[str]:
+    """How a document of benchmarks begins: when it was run, on what, and by which command."""
+    lines = [f"# {title}", "", f"Run on {datetime.now(UTC):%d %B %Y}, {_commit()}, by", "", f"```bash {mark}"]
+    return [*lines, f"make bench {command}".strip(), "```", ""]
 
 
 def _command(bench: Bench, chosen: Sequence[str]) -> str:
@@ -59,7 +64,8 @@ def _command(bench: Bench, chosen: Sequence[str]) -> str:
     )
 
 
-def _machine() -> list[str]:
+def machine() -> list[str]:
+    """What it was run on, and the versions."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return [
         f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GB; Linux {platform.release()}",

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from tests.benchmarks.bench import Bench, Row
 from tests.benchmarks.rows import (
+    costs,
     feed,
     filters,
     inserting,
@@ -27,4 +28,5 @@ ROWS: Mapping[str, Callable[[Bench], Awaitable[list[Row]]]] = {
     "jitter": jittering.run,
     "processes": processes.run,
     "feed": feed.run,
+    "costs": costs.run,
 }
