@@ -57,7 +57,8 @@ class Calibration:
 def slower(recorded: Recorded) -> float:
     """By what factor the machine was slower when benchmarks.md was recorded than for benchmarks-costs.md.
 
-    Both have opens, which are the server's core alone. A virtual machine's speed varies by as much as two in a day.
+    Both have opens, which are the server's core alone. A virtual machine's speed varies by as much as two in a day. It
+    means something only where both are of one version of the code, as a whole `make bench` leaves them.
     """
     opens = recorded.figure("subscriptions opened per second, 5,000", r"([\d,]+)").value
     return 1e6 / opens / recorded.cost("server CPU per open").value
