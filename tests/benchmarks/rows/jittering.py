@@ -18,7 +18,10 @@ EVERY, AWAY = 15.0, 2.0
 EVERYBODY = 20_000
 """Whoever comes back waits for nobody else."""
 LATE = 1_000.0
-"""Milliseconds within which 19 of 20 deliveries arrive from a server that replays nothing, if it holds its clients."""
+"""Milliseconds: what is asked of a replay, and within which 19 of 20 deliveries come from a server without any, if it
+holds its clients."""
+CALM = 60.0
+"""Seconds after the last cut in which all that is left may arrive."""
 LAG = 5.0
 FEWEST = 100
 COMPARED = ("yoga", "stock")
@@ -40,6 +43,11 @@ class Jittered:
         return self.report.deliveries / self.expected
 
     @property
+    def in_time(self) -> bool:
+        """Whether 99 of 100 who came back had all that they had missed within a second."""
+        return not self.replayed.waiting and self.replayed.waits.quantile(0.99) < LATE
+
+    @property
     def held(self) -> bool:
         """Nine of ten that ought to be open are, and what arrives is not late."""
         ought = self.subscribers * (1 - AWAY / EVERY)
@@ -47,11 +55,17 @@ class Jittered:
 
 
 async def run(bench: Bench) -> list[Row]:
-    """Ours, then each of the others with as many clients as it can hold, half as many at each try."""
+    """Ours, with fewer clients too until it is in time; then each of the others with as many as it can hold."""
     subscribers = bench.scaled(bench.subscribers, min(300, bench.subscribers))
     seconds = bench.seconds or bench.scaled(60, 10)
-    ours = await _jittered(DivisionBell(bench.world), bench, subscribers, seconds)
-    rows = _rows(ours, seconds)
+    rows: list[Row] = []
+    many = subscribers
+    while many >= FEWEST:
+        ours = await _jittered(DivisionBell(bench.world), bench, many, seconds)
+        rows += _rows(ours, seconds)
+        if ours.in_time:
+            break
+        many //= 2
     for name in COMPARED:
         if name in bench.peers:
             rows.append(await _peer(name, bench, subscribers, seconds))
@@ -72,7 +86,7 @@ async def _jittered(peer: Peer, bench: Bench, subscribers: int, seconds: int) ->
         await _one_a_second(peer, clients, seconds)
         open_now = (await clients.report()).open
         await clients.jitter(0, AWAY)
-        report = await settled(clients, seconds * subscribers, within=AWAY + EVERY)
+        report = await settled(clients, seconds * subscribers, within=CALM)
         replayed = await clients.replayed()
     found = Jittered(subscribers, seconds * subscribers, report, replayed, open_now)
     bench.say(f"    {found.share:.2%} delivered, {replayed.cuts} cuts, {open_now} open at the end")
@@ -126,7 +140,6 @@ def _rows(ours: Jittered, seconds: int) -> list[Row]:
     report, waits = ours.report, ours.replayed.waits
     whole = report.missing == 0 and report.deliveries == ours.expected
     what = f"{ours.subscribers:,} clients, each cut every {EVERY:.0f} s for {AWAY:.0f} s"
-    slowest = waits.quantile(0.99)
     return [
         Row(
             f"{what}, an activity a second for {seconds} s",
@@ -138,8 +151,9 @@ def _rows(ours: Jittered, seconds: int) -> list[Row]:
         Row(
             "the same: from a client's return until it has all that it missed",
             "p99 < 1 s",
-            f"p50 {waits.quantile(0.5):,.0f} ms, p95 {waits.quantile(0.95):,.0f} ms, p99 {slowest:,.0f} ms;"
+            f"p50 {waits.quantile(0.5):,.0f} ms, p95 {waits.quantile(0.95):,.0f} ms,"
+            f" p99 {waits.quantile(0.99):,.0f} ms;"
             f" {ours.replayed.waiting} of {waits.counts.total() + ours.replayed.waiting:,} did not get there",
-            slowest < 1_000 and not ours.replayed.waiting,
+            ours.in_time,
         ),
     ]
