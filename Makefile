@@ -31,6 +31,9 @@ fault-matrix: $(VENV)/.dev ## Every fault against every kind of client; renews t
 chaos: $(VENV)/.dev ## Random faults on a real cluster, all promises checked (SEED, ROUNDS, CLIENTS)
 	@$(BIN)/python -m tests.chaos
 
+soak: $(VENV)/.dev ## An hour of everything at once; what grows fails it (SECONDS=3600; WRITE_DOCS=1: docs/soak.md)
+	@$(BIN)/python -m tests.soak
+
 bench: $(VENV)/.dev ## Speed, beside nchan, graphql-yoga and stock SSE (SUBSCRIBERS, ROWS, PEERS, ROUNDS, QUICK=1)
 	@$(WITH_NODE) WRITE_DOCS=$(if $(QUICK)$(ROWS)$(PEERS)$(ROUNDS),,1) FEED_DOCS=$(if $(QUICK)$(filter-out feed,$(ROWS)),,1) COSTS_DOCS=$(if $(QUICK)$(filter-out costs,$(ROWS)),,1) $(BIN)/python -m tests.benchmarks
 	@$(if $(QUICK),,$(BIN)/python -m tests.benchmarks.capacity > /dev/null)
@@ -130,4 +133,4 @@ $(PAGES): $(NODE_MODULES) $(shell find client-example/src client-example/explore
 $(CLIENT): $(NODE_MODULES) $(wildcard client-example/src/activity-stream/*.ts client-example/src/activity-stream/*/*.ts)
 	@cd client-example && $(WITH_NODE) npm run --silent compile-tests
 
-.PHONY: help demo test rules chaos bench capacity fault-matrix check lint types contracts sdl-check sdl reference codegen format pages client-check client-mutants lock audit sbom clean
+.PHONY: help demo test rules chaos soak bench capacity fault-matrix check lint types contracts sdl-check sdl reference codegen format pages client-check client-mutants lock audit sbom clean
