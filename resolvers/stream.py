@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from resolvers.activities import Activity, ActivityFilter
+from resolvers.activities import Activity, ActivityFilter, type_of
 from resolvers.arrival import hand_over, missed
 from resolvers.events import (
     Event,
@@ -319,13 +319,21 @@ class LiveStream:
         if not entries or self._outlet is None:
             return
         wanted = [entry for entry in entries if self._wish.chosen.matches(entry.item)]
-        frames = self._kind(render).frames
-        given = hand_over(wanted, frames=frames, outlet=self._outlet, metrics=self._parts.metrics)
+        metrics = self._parts.metrics
+        given = hand_over(
+            wanted,
+            frames=self._kind(render).frames,
+            outlet=self._outlet,
+            flow=metrics.flow,
+            type_of=type_of,
+            observe=metrics.sse_delivery_latency_ms.observe,
+        )
         if given is not None:
             self._given, self._start = given, self._parts.fanout.head
 
     def _missed(self) -> Sequence[Entry[Activity]] | None:
-        return missed(self._start, shared=self._parts.shared, fanout=self._parts.fanout)
+        shared, head = self._parts.shared, self._parts.fanout.head
+        return missed(self._start, head, ring=shared.tail.ring, poison=shared.dead_letters.poison)
 
     async def events(self) -> AsyncGenerator[Event]:
         """HELLO with the starting cursor, what is missing already, then activities and bookmarks, at last CLOSING."""
