@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from streams.connection import connect as connect_redis
+from streams.connection import connect_alone as connect_redis
 from streams.keys import Keys
 from tests.support.arena import ACKNOWLEDGE, SUBSCRIPTION
 from tests.support.server import REPOSITORY, Client, ServerProcess, Stream
@@ -91,7 +91,8 @@ async def versions(
             servers.append(ServerProcess("serve", environment=environment, checkout=version))
             stack.push_async_callback(end_aloud, servers[-1])
             await servers[-1].start()
-        yield Versions(*servers, database_url=url, redis=redis)
+        previous, this = servers
+        yield Versions(previous, this, url, redis)
 
 
 WRITERS = pytest.mark.parametrize("writer", ["previous", "this"])
@@ -137,11 +138,11 @@ async def test_a_position_of_one_version_is_continued_by_the_other(versions: Ver
     async with Client(before.url, "bob") as client, client.subscribe(subscriber=device) as stream:
         await stream.hello()
         await publish(before, "had")
-        cursor = (await next_activity(stream))["cursor"]
+        cursor = str((await next_activity(stream))["cursor"])
 
     async def kept() -> bool:
         position = await versions.redis.hget(Keys().positions, f"bob:{device}")
-        return position is not None and position.decode().split()[::2] == [cursor, "-"]
+        return position is not None and position.split()[::2] == [cursor.encode(), b"-"]
 
     await wait_until(kept, description="the receipt is written, and the stream has ended")
     await publish(after, "missed")

@@ -118,12 +118,12 @@ class Stream:
             flow.confirm(1, one.about)
         self.given.clear()
         self.reached = self.sent()
-        for one in self.world.tail.ring.after(self.position, 1_000) or ():
-            if one.item in self.wants:
-                self.write(b"%d " % one.cursor)
+        for entry in self.world.tail.ring.after(self.position, 1_000) or ():
+            if entry.item in self.wants:
+                self.write(b"%d " % entry.cursor)
                 flow.matched += 1
-                flow.confirm(1, About(one.item.upper(), LIVE))
-            self.position = one.cursor
+                flow.confirm(1, About(entry.item.upper(), LIVE))
+            self.position = entry.cursor
         self.reached = self.sent()
 
     def sit(self) -> None:
