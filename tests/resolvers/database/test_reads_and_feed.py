@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from resolvers.activities import EVERYTHING, ActivityFilter, ActivityId, ActivityType, BillId, MpId
 from resolvers.database.engine import connect, driver_url
-from resolvers.database.feed import StoredActivities
+from resolvers.database.feed import StoredActivities, Wanted
 from resolvers.database.log import PostgresLog
 from resolvers.database.queries import Database
 from resolvers.database.reads import ReadMarks
@@ -277,6 +278,47 @@ async def test_ended_session_and_cancelled_statement_are_unavailable(database: A
     with pytest.raises(sa.exc.ProgrammingError):
         async with reading.reading("wrong") as connection:
             await connection.execute(sa.text("SELECT nothing"))
+
+
+async def test_weather_of_the_driver_is_told_as_that_of_sqlalchemy(
+    reading: Database, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused, ended, too slow or silent, the database is away; a wrong statement is a fault; then it answers again."""
+    refused = connect("postgresql://nobody@127.0.0.1:9/none")
+    with pytest.raises(Unavailable, match="Try again"):
+        await Database(engine=refused, metrics=metrics).fetch("refused", "SELECT 1", [])
+    await refused.dispose()
+    with pytest.raises(Unavailable):
+        await reading.fetch("killed", "SELECT pg_terminate_backend(pg_backend_pid())", [])
+    with monkeypatch.context() as patched:
+        patched.setattr("resolvers.database.queries.ANSWER_WITHIN", timedelta(seconds=0.2))
+        with pytest.raises(Unavailable, match="Try again"):
+            await reading.fetch("silent", "SELECT pg_sleep(60)", [])
+    with pytest.raises(asyncpg.UndefinedColumnError):
+        await reading.fetch("wrong", "SELECT nothing", [])
+
+    assert [tuple(row) for row in await reading.fetch("afterwards", "SELECT $1::bigint, 2", [1])] == [(1, 2)]
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+async def test_view_is_asked_for_what_is_not_in_memory(database: AsyncEngine, redis: Redis, renamed: bool) -> None:
+    """Numbers and versions are enough while memory has every activity as it is; whole rows are read only if not."""
+    feeding = Feeding(database, redis)
+    mp = await insert_mp(database)
+    await insert_activities(database, 3, mp_id=mp)
+    await assign_all(feeding.log)
+    await feeding.catch_up()
+    if renamed:
+        async with database.begin() as connection:
+            await connection.execute(sa.text("UPDATE mps SET party = 'Lib.'"))
+    whole: list[str] = []
+    sa.event.listen(database.sync_engine, "before_cursor_execute", lambda *args: whole.append(args[2]))
+    wanted = Wanted("ada", 2, None, False, EVERYTHING)
+
+    page = await feeding.viewed.page(wanted)
+
+    assert len(whole) == renamed
+    assert page == await feeding.joined.page(wanted)
 
 
 async def test_database_that_says_nothing_is_unavailable(reading: Database, monkeypatch: pytest.MonkeyPatch) -> None:
