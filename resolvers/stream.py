@@ -372,7 +372,7 @@ class LiveStream:
             if again_after is not None:
                 await asyncio.sleep(again_after)
             elif missing := await self._give_up(delivery, error):
-                yield not_delivered(self.position, missing)
+                yield self._gap(missing)
 
     async def _give_up(self, delivery: Delivery[Activity], error: str) -> Missing | None:
         if delivery.live:
@@ -382,7 +382,7 @@ class LiveStream:
     def _event(self, step: Step[Activity]) -> Event | None:
         match step:
             case Missing():
-                return not_delivered(self.position, step)
+                return self._gap(step)
             case Healed():
                 return healed(self.position, step.entries) if step.entries else None
             case Bookmark(position, head):
@@ -392,6 +392,10 @@ class LiveStream:
             case Note(what=ReadChange() as change):
                 return ReadChanged(self.position, change)
         return None
+
+    def _gap(self, missing: Missing) -> Gap:
+        """A client confirms what it is told of, and with it all before: what comes again must not be among that."""
+        return not_delivered(missing.through if self.alone().recovers else self.position, missing)
 
     def _observe(self, delivery: Delivery[Activity]) -> None:
         """It has just been accepted by the connection."""

@@ -144,6 +144,11 @@ class Consumer(Generic[T]):
         return self.books.position
 
     @property
+    def recovers(self) -> bool:
+        """Whether entries at or before `position` are still to be handed over again."""
+        return bool(self.books.again or self._line.claimable or self._line.elsewhere)
+
+    @property
     def head(self) -> Cursor:
         """Where the log ends, as far as this process knows; never before `position`."""
         return max(self.position, self._shared.tail.head)

@@ -100,6 +100,23 @@ async def test_client_confirms_by_acknowledging(floor: ProcessFloor) -> None:
     assert 0 < age < 60_000 * 2
 
 
+async def test_what_is_still_to_come_again_is_known_when_a_gap_is_told(floor: ProcessFloor, clock: Clock) -> None:
+    """I2: a client confirms a gap by its cursor, which must not lie behind entries that it has yet to get."""
+    await floor.open()
+    published = await floor.publish(3)
+    for _ in range(3):
+        async with clock.drive(floor.consumer(await floor.open(), confirmation=Confirmation.CLIENT)) as consumer:
+            assert published == [(await delivered(consumer))[0] for _ in range(3)]
+            clock.now += LIVED.total_seconds()
+        await floor.ledger.flush()
+
+    async with clock.drive(floor.consumer(await floor.open(), confirmation=Confirmation.CLIENT)) as consumer:
+        assert Missing(START, published[0], Lack.DEAD) == await step_of(consumer)
+        assert consumer.recovers
+        assert [published[1], published[2]] == [(await delivered(consumer))[0] for _ in range(2)]
+        assert not consumer.recovers
+
+
 async def test_acknowledgement_that_overtakes_the_sending_counts(floor: ProcessFloor) -> None:
     """A client may answer before the server knows that its own sending is over."""
     opened = await floor.open()
