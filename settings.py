@@ -28,7 +28,8 @@ class Settings(BaseSettings):
 
     database_url: str | None = Field(None, description="postgresql://user:password@host:5432/database?sslmode=require")
     redis_url: str | None = Field(
-        None, description="redis://host:6379/0, rediss:// or unix:///path, redis+cluster:// or redis+sentinel://"
+        None,
+        description="redis://host:6379/0, rediss:// or unix:///path; redis+cluster://host,… or redis+sentinel://host,…/name",
     )
     secrets_dir: DirectoryPath | None = Field(None, description="with files named auth_secret, database_url, …")
     auth_secret: SecretStr | None = Field(
@@ -79,7 +80,7 @@ class Settings(BaseSettings):
     demo_activity: str = Field("on", pattern="^(on|off)$", description="off: the demo invents nothing after its fill")
 
     stream_retention: Seconds = Field(timedelta(days=30), description="what Redis keeps; PostgreSQL keeps all")
-    stream_shards: int = Field(1, ge=1, le=64, description="streams, each with a part of the subscribers")
+    stream_shards: int = Field(1, ge=1, le=64, description="copies of the stream, each with a part of the devices")
     stream_max_length: int = Field(1_000_000, ge=1_000, description="entries that Redis keeps at most")
     ring_size: int = Field(5_000, ge=10, description="recent activities a process keeps in memory")
     kept_frames: int = Field(64 * 1024 * 1024, ge=65_536, description="bytes of rendered events a process keeps")

@@ -12,7 +12,7 @@ from streams.connection import Client, Script
 from streams.cursor import Cursor
 from streams.entries import Entry
 from streams.errors import StreamsUnavailable
-from streams.keys import Keys, keys_of, shard_of
+from streams.keys import Keys, index_of, keys_of, shard_of
 from streams.poison import Poison
 from streams.subscribers import Subscriber, Suspect
 from telemetry.flow import Flow
@@ -186,7 +186,7 @@ class DeadLetters:
         try:
             new = await self._store.write(letter)
             keys = self._keys(letter.subscriber)
-            of_bury = [keys.positions, *keys.index, keys.suspects, keys.mail, keys.dead_letters]
+            of_bury = [keys.positions, *index_of(keys), keys.suspects, keys.mail, keys.dead_letters]
             await self._bury(keys=of_bury, args=_arguments(letter, group, new=new))
         except StreamsUnavailable as error:
             if group:

@@ -12,7 +12,7 @@ from streams.connection import Client, Script, translated
 from streams.dead_letters import DeadLetters, LetterStore
 from streams.each import in_each
 from streams.errors import StreamsUnavailable
-from streams.keys import Keys, keys_of
+from streams.keys import Keys, index_of, keys_of
 from streams.processes import DEAD_AFTER
 from streams.publisher import Publisher
 from telemetry.leading import Leadership, lead
@@ -133,7 +133,7 @@ class Janitor:
         for names in _batches(long_pending):
             for name in names:
                 parked += await self._park(
-                    keys=[keys.positions, *keys.index, keys.processes],
+                    keys=[keys.positions, *index_of(keys), keys.processes],
                     args=[name, _group(name), self._park_after, self._dead_after],
                 )
             await asyncio.sleep(PAUSE)
@@ -147,7 +147,7 @@ class Janitor:
         for names in _batches(registered):
             args = [part for name in names for part in (name, _group(name))]
             deleted, removed, wrong = await self._sweep(
-                keys=[*keys.index, keys.processes, keys.signals], args=[self._dead_after, self._unused_after, *args]
+                keys=[*index_of(keys), keys.processes, keys.signals], args=[self._dead_after, self._unused_after, *args]
             )
             for what, count in (("consumer", deleted), ("group", removed), ("index", wrong)):
                 self._metrics.janitor_repairs_total.labels(what=what).inc(count)

@@ -55,11 +55,6 @@ class Keys:
         return self._key("pending_total")
 
     @property
-    def index(self) -> list[str]:
-        """What `reindex` in lua/common.lua takes, in its order."""
-        return [self.stream, self.groups, self.pending, self.pending_since, self.pending_total]
-
-    @property
     def suspects(self) -> str:
         """Hash: subscriber -> `<cursor> <failed attempts> <first ms> <last ms>` of the entry first in its line."""
         return self._key("suspects")
@@ -105,3 +100,8 @@ class Keys:
     def rate(self, limit: str, key: str, window: int) -> str:
         """Number: what `key` did of what `limit` limits, in a minute numbered since 1970."""
         return self._key(f"rate:{limit}:{key}:{window}")
+
+
+def index_of(keys: Keys) -> list[str]:
+    """What `reindex` in lua/common.lua takes, in its order."""
+    return [keys.stream, keys.groups, keys.pending, keys.pending_since, keys.pending_total]

@@ -10,7 +10,7 @@ from streams.checkpoints import Checkpoint, Checkpoints
 from streams.connection import Client, Script
 from streams.cursor import Cursor
 from streams.errors import StreamsUnavailable
-from streams.keys import Keys
+from streams.keys import Keys, index_of
 from streams.receipts import Receipt, Refusal
 from streams.subscribers import Subscriber
 from telemetry.metrics import Metrics
@@ -45,7 +45,7 @@ class Ledger:
         self, *, redis: Client, process: str, checkpoints: Checkpoints, metrics: Metrics, shard: int = 0
     ) -> None:
         keys = Keys(shard)
-        self._keys = [keys.positions, *keys.index, keys.suspects, keys.signals, keys.mail]
+        self._keys = [keys.positions, *index_of(keys), keys.suspects, keys.signals, keys.mail]
         self._process = process
         self._checkpoints = checkpoints
         self._write = Script(redis, "ledger")

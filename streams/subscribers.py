@@ -14,7 +14,7 @@ from streams.checkpoints import Checkpoint, Checkpoints
 from streams.connection import Client, Script, translated
 from streams.cursor import Cursor
 from streams.errors import StreamsUnavailable
-from streams.keys import Keys, keys_of, shard_of
+from streams.keys import Keys, index_of, keys_of, shard_of
 from streams.together import GATHER, Together
 
 log = logging.getLogger("divisionbell.streams")
@@ -182,7 +182,7 @@ class Subscribers:
         """Confirm everything up to `through`; None for a subscriber that is not known. Raises StreamsUnavailable."""
         keys = self._keys(subscriber)
         reply = await self._acknowledge(
-            keys=[keys.positions, *keys.index, keys.suspects, keys.signals],
+            keys=[keys.positions, *index_of(keys), keys.suspects, keys.signals],
             args=[subscriber.name, subscriber.group, self._process, str(through)],
         )
         return Acknowledged(Cursor.parse(reply[0]), int(reply[1])) if reply else None

@@ -12,7 +12,7 @@ from resolvers.activities import ActivityId
 from streams.connection import connect
 from streams.cursor import Cursor
 from streams.janitor import Janitor
-from streams.keys import Keys, keys_of, shard_of
+from streams.keys import Keys, index_of, keys_of, shard_of
 from streams.pending import answering, read_pending
 from streams.processes import DEAD_AFTER
 from streams.rates import Rates
@@ -50,7 +50,7 @@ def test_all_keys_of_a_shard_are_in_one_slot() -> None:
     """Every script takes keys of one shard only, so none is refused as CROSSSLOT."""
     for keys in keys_of(8):
         names = [getattr(keys, name) for name in dir(Keys) if isinstance(getattr(Keys, name), property)]
-        of_all = [name for name in names if isinstance(name, str)] + keys.index
+        of_all = [name for name in names if isinstance(name, str)] + index_of(keys)
         of_all += [keys.connections_of("p1"), keys.connects("ada"), keys.rate("asks", "ada", 1)]
         assert len({key_slot(name.encode()) for name in of_all}) == 1
 
