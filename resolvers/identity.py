@@ -181,9 +181,13 @@ class Verified:
         viewer = await self._read(token)
         self._kept.pop(token, None)
         self._kept[token] = (viewer, min(viewer.expires_at, now + self._trusted))
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        self._forget(now)
         return viewer
+
+    def _forget(self, now: datetime) -> None:
+        """The oldest first: those that are trusted no more, and those that are too many."""
+        while self._kept and (len(self._kept) > self._most or next(iter(self._kept.values()))[1] <= now):
+            self._kept.popitem(last=False)
 
 
 def _is_user(name: object) -> bool:

@@ -151,6 +151,18 @@ async def test_token_is_trusted_for_a_while_and_not_beyond_its_end(tokens: Token
     assert len(asked) == 8
 
 
+async def test_token_that_is_trusted_no_more_is_forgotten() -> None:
+    """With the next that is read: clients that renew theirs do not fill the memory with old ones."""
+    tokens = Tokens(secret=SECRET)
+    some = [tokens.issue(user=str(k), scopes=frozenset(), lasts=HOUR) for k in range(10)]
+    kept, trusting = Verified(tokens.read, trusted=timedelta(0)), Verified(tokens.read)
+    for token in some:
+        await kept.read(token)
+        await trusting.read(token)
+
+    assert (len(kept._kept), len(trusting._kept)) == (0, 10)
+
+
 async def test_token_that_ended_meanwhile_is_refused() -> None:
     """However short ago it was read."""
     answers = [Viewer("ada", frozenset(), datetime.now(UTC) - timedelta(seconds=1))]
