@@ -29,9 +29,10 @@ COMPARED = ("yoga", "stock")
 
 @dataclass(frozen=True, slots=True)
 class Jittered:
-    """What a server did under jitter. `held`: it kept up, whatever was lost on the way."""
+    """What a server did under jitter. `held`: it kept up, whatever was lost on the way. `cpu`: seconds it used."""
 
     subscribers: int
+    cpu: float
     expected: int
     report: Report
     replayed: Replayed
@@ -82,14 +83,20 @@ async def _jittered(peer: Peer, bench: Bench, subscribers: int, seconds: int) ->
         await opened_all(clients, peer.name)
         await clients.allow(EVERYBODY)
         await clients.expect(1, seconds)
+        cpu = peer.cpu()
         await clients.jitter(EVERY, AWAY)
         await _one_a_second(peer, clients, seconds)
         open_now = (await clients.report()).open
         await clients.jitter(0, AWAY)
         report = await settled(clients, seconds * subscribers, within=CALM)
         replayed = await clients.replayed()
-    found = Jittered(subscribers, seconds * subscribers, report, replayed, open_now)
-    bench.say(f"    {found.share:.2%} delivered, {replayed.cuts} cuts, {open_now} open at the end")
+        cpu = peer.cpu() - cpu
+    found = Jittered(subscribers, cpu, seconds * subscribers, report, replayed, open_now)
+    p50, p99 = (replayed.waits.quantile(share) for share in (0.5, 0.99))
+    bench.say(
+        f"    {found.share:.2%} delivered, {replayed.cuts} cuts, {open_now} open at the end,"
+        f" replays p50 {p50:,.0f} ms, p99 {p99:,.0f} ms"
+    )
     return found
 
 
@@ -153,6 +160,7 @@ def _rows(ours: Jittered, seconds: int) -> list[Row]:
             "p99 < 1 s",
             f"p50 {waits.quantile(0.5):,.0f} ms, p95 {waits.quantile(0.95):,.0f} ms,"
             f" p99 {waits.quantile(0.99):,.0f} ms;"
+            f" {ours.cpu / max(1, ours.replayed.cuts) * 1e3:.2f} ms of CPU a cut, deliveries included;"
             f" {ours.replayed.waiting} of {waits.counts.total() + ours.replayed.waiting:,} did not get there",
             ours.in_time,
         ),
