@@ -16,7 +16,7 @@ from tests.support.server import REPOSITORY
 DOCUMENT = REPOSITORY / "docs" / "soak.md"
 METHOD = Path(__file__).parent / "method.md"
 COUNTED = (
-    *("published", "deliveries", "missing", "repeated", "gaps", "given up"),
+    *("published", "deliveries", "missing", "repeated", "gaps"),
     *("connects", "refused", "polls", "marks"),
 )
 HEAD = ("what", "level", "an hour", "gained", "allowed", "flat")
