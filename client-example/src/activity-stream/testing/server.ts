@@ -98,6 +98,11 @@ export class Server {
     this.cutAll(false);
   }
 
+  /** Whether the entry was lost in a `restore`. */
+  tookBack(cursor: string): boolean {
+    return this.lost.has(cursor);
+  }
+
   setAdvice(mode: Transport): void {
     this.advice = mode;
     for (const one of this.speaking()) this.frame(one, this.notice('ADVICE', one.through));
