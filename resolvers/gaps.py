@@ -55,6 +55,11 @@ class Continuations:
             return Start((await self.log_of_record.place(position)).at)
         return start
 
+    async def before(self, cursor: Cursor) -> Cursor:
+        """The cursor of the entry before the one at `cursor`. Raises Unavailable when only PostgreSQL knows."""
+        entry = self.tail.ring.at(cursor)
+        return entry.prev if entry else (await self.log_of_record.place(Cursor(cursor - 1))).at
+
     async def _beyond_the_ring(self, since: Cursor, *, chosen: ActivityFilter, replayed: bool) -> Start:
         place = await self.log_of_record.place(since)
         if since < place.start:

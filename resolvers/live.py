@@ -67,10 +67,14 @@ class LiveFeed:
         if start is None and opened is not None:
             start = await self._continuations.of_position(opened.position, lost=opened.lost, chosen=chosen)
         start = start or Start(self._shared.tail.head)
+        hello = start.cursor
+        if since is None and opened is not None and opened.pending:
+            hello = min(hello, await self._continuations.before(min(one.cursor for one in opened.pending)))
         stream = LiveStream(
             parts=self._parts,
             wish=Wish(viewer, chosen, confirmation, start.cursor if since is not None else None, read_state),
             start=start.cursor,
+            hello=hello,
             first=(start.gap,) if start.gap else (),
             opened=opened,
             acceptance=acceptance,

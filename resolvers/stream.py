@@ -88,6 +88,7 @@ class LiveStream:
         "_first",
         "_given",
         "_greeted",
+        "_hello",
         "_opened",
         "_outlet",
         "_parts",
@@ -105,14 +106,19 @@ class LiveStream:
         parts: StreamParts,
         wish: Wish,
         start: Cursor,
+        hello: Cursor,
         first: tuple[Gap, ...],
         opened: Opened | None,
         acceptance: Acceptance | None,
         outlet: Outlet | None,
     ) -> None:
-        """`first`: what is missing already. With an `outlet` it can take a seat; `acceptance` is then its own."""
+        """`hello`: up to where its client has everything for certain. `first`: what is missing already.
+
+        With an `outlet` it can take a seat; `acceptance` is then its own.
+        """
         self._parts = parts
         self._wish = wish
+        self._hello = hello
         self._first = first
         self._opened = opened
         self._acceptance = outlet or acceptance
@@ -386,7 +392,7 @@ class LiveStream:
             case Healed():
                 return healed(self.position, step.entries) if step.entries else None
             case Bookmark(position, head):
-                return notice(NoticeKind.BOOKMARK, position=position, head=head, health=self._parts.health)
+                return notice(NoticeKind.BOOKMARK, position=self._sure(position), head=head, health=self._parts.health)
             case Note(what=NoticeKind() as kind):
                 return self._own_notice(kind)
             case Note(what=ReadChange() as change):
@@ -405,6 +411,14 @@ class LiveStream:
         if delivery.live:
             self._parts.health.delivery.delivered(late)
 
+    def _sure(self, position: Cursor) -> Cursor:
+        """`position`, or what the client had for certain while entries before it are still to come again.
+
+        It may keep the cursor of a notice as its own, and come back with it before it has them.
+        """
+        recovers = isinstance(self._place, Consumer) and self._place.recovers
+        return min(self._hello, position) if recovers else position
+
     def _own_notice(self, kind: NoticeKind, read_state: ReadState | None = None) -> Notice:
         """A notice to this client alone."""
         retry_after = None
@@ -412,7 +426,7 @@ class LiveStream:
             spread = random.uniform(0, COME_BACK_WITHIN)  # noqa: S311 - spread, not secrecy
             retry_after = timedelta(seconds=spread) if self.closed is not Closed.HALTED else timedelta(seconds=30)
         return Notice(
-            cursor=(position := self.position),
+            cursor=(position := self._sure(self.position)),
             kind=kind,
             head=max(position, self._parts.shared.tail.head),
             at=datetime.now(UTC),

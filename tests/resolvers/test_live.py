@@ -11,7 +11,7 @@ from resolvers.activities import EVERYTHING, ActivityFilter, ActivityType
 from resolvers.errors import InvalidInput, Unavailable
 from resolvers.events import Added, Event, Gap, GapReason, Notice, NoticeKind, ReadChange, ReadChanged, ReadState
 from streams.cursor import START, Cursor
-from streams.steps import Closed
+from streams.steps import Closed, Confirmation
 from tests.support.composed import composed, publish, viewer
 from tests.support.waiting import wait_until
 
@@ -33,11 +33,13 @@ async def stream(
     device: str | None = None,
     chosen: ActivityFilter = EVERYTHING,
     user: str = "ada",
+    confirmation: Confirmation = Confirmation.SOCKET,
 ) -> AsyncIterator[AsyncIterator[Event]]:
     """The events of a stream."""
     live = floor.services.live
+    wish = {"since": since, "chosen": chosen, "device": device, "confirmation": confirmation}
     async with (
-        live.stream(viewer=viewer(user), since=since, chosen=chosen, device=device) as opened,
+        live.stream(viewer=viewer(user), **wish) as opened,
         aclosing(opened.events()) as events,
     ):
         yield events
@@ -118,6 +120,22 @@ async def test_device_without_a_cursor_goes_on_where_it_was(floor: Floor) -> Non
 
     async with stream(floor, device="phone") as events:
         assert await titles(events, 1) == ["missed 0"]
+
+
+async def test_cursor_of_a_notice_does_not_pass_what_is_pending(floor: Floor) -> None:
+    """A device that comes back with the cursor of HELLO or BOOKMARK, before it got what is pending, gets that then."""
+    before = await publish(floor, 1)
+    async with stream(floor, device="phone", confirmation=Confirmation.CLIENT) as events:
+        await anext(events)
+        await publish(floor, 2, title="unconfirmed")
+        assert await titles(events, 2) == ["unconfirmed 0", "unconfirmed 1"]
+
+    async with stream(floor, device="phone", confirmation=Confirmation.CLIENT) as events:
+        hello = await anext(events)
+        assert isinstance(hello, Notice)
+        assert hello.cursor == before
+    async with stream(floor, device="phone", confirmation=Confirmation.CLIENT, since=hello.cursor) as events:
+        assert await titles(events, 2) == ["unconfirmed 0", "unconfirmed 1"]
 
 
 async def test_newer_stream_of_a_device_closes_the_older(floor: Floor) -> None:
