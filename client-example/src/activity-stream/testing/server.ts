@@ -48,7 +48,8 @@ export class Server {
   acknowledged = '0-0';
   readonly faults = new Set<FaultName>();
   readonly connections = new Set<Connection>();
-  private readonly lost = new Set<string>();
+  /** Cursors that a `restore` took back, each with the world's count of resets until then. */
+  private readonly lost = new Map<string, number>();
   private mail: Entry[] = [];
   private published = 0;
   private readonly world: World;
@@ -93,14 +94,14 @@ export class Server {
 
   /** Restored from a backup: the last entries never happened. */
   restore(entries: number): void {
-    for (const entry of this.log.splice(Math.max(0, this.log.length - entries))) this.lost.add(entry.cursor);
+    for (const entry of this.log.splice(Math.max(0, this.log.length - entries))) this.lost.set(entry.cursor, this.world.resets);
     this.mail = this.mail.filter((entry) => this.log.includes(entry));
     this.cutAll(false);
   }
 
-  /** Whether the entry was lost in a `restore`. */
-  tookBack(cursor: string): boolean {
-    return this.lost.has(cursor);
+  /** Whether the entry was lost in a `restore`, and nobody has had to load the feed again since: nobody knows of it. */
+  tookBackUnnoticed(cursor: string): boolean {
+    return this.lost.get(cursor) === this.world.resets;
   }
 
   setAdvice(mode: Transport): void {

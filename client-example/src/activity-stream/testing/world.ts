@@ -14,6 +14,8 @@ export class World {
   readonly server: Server;
   readonly tabs: Tab[] = [];
   online = true;
+  /** How often a tab has had to load the feed again. */
+  resets = 0;
   private seed: number;
   private queue: { at: number; order: number; run: () => void }[] = [];
   private order = 0;
@@ -190,7 +192,10 @@ export class Tab {
       case 'acknowledge':
         return server.acknowledge(this, effect.through);
       case 'deliver':
-        for (const event of effect.events) this.screen.show(event);
+        for (const event of effect.events) {
+          this.screen.show(event);
+          if (event.__typename === 'FeedReset') this.world.resets += 1;
+        }
         return;
       case 'tell':
         return this.tell(effect.message);
