@@ -45,22 +45,21 @@ class Whole:
     for the first to wait for the second. A head that nothing follows is sent at the end of this turn of the loop.
     """
 
-    __slots__ = ("_begun", "_cycle", "_head", "_loop", "_transport")
+    __slots__ = ("_cycle", "_head", "_loop", "_transport")
 
     def __init__(self, cycle: RequestResponseCycle, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = cycle.transport
-        self._cycle = cycle
+        self._cycle: RequestResponseCycle | None = cycle  # until the head: it leads to this object, and to the request
         self._loop = loop
-        self._begun = False
         self._head = b""
 
     def write(self, data: bytes) -> None:
-        if self._begun or not self._cycle.response_started:  # 100 Continue is no response yet
+        if self._cycle is None or not self._cycle.response_started:  # 100 Continue is no response yet
             if self._head:
                 data, self._head = self._head + data, b""
             self._transport.write(data)
             return
-        self._begun, self._head = True, data
+        self._cycle, self._head = None, data
         self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
@@ -101,6 +100,8 @@ class Connection(HttpToolsProtocol):
         The scope leads to this object, and so does the cycle: together they would wait for a full collection.
         """
         super().connection_lost(exc)
+        if self.cycle is not None:
+            self.cycle.transport = self.transport  # what stands for it leads back to a cycle that has not answered
         self.cycle, self.scope = None, {}  # type: ignore[assignment, typeddict-item]
 
     def data_received(self, data: bytes) -> None:

@@ -68,9 +68,10 @@ class SubscriptionSource:
 
     async def chunks(self, wire: Wire) -> AsyncGenerator[bytes, None]:
         """SSE events; after them `complete`, unless the client should come back."""
-        opened: Opened | ExecutionResult = await self._opened(wire)
-        if not isinstance(opened, ExecutionResult):
-            try:
+        opened = await self._opened(wire)
+        last = self._last(opened) if isinstance(opened, ExecutionResult) else []
+        try:
+            if isinstance(opened, Opened):
                 if first := self._greeting(opened):
                     yield first
                     self._context.catch_up(opened.rendering, wire)
@@ -81,11 +82,10 @@ class SubscriptionSource:
                                 yield frame
                 if not self._context.at_edge:
                     yield sse.COMPLETE
-            except Exception as error:  # noqa: BLE001 - judged: what a client may know, and whether it should come back
-                opened = self._subscriptions.schema.failed(error, during="a subscription")
-            else:
-                return
-        for chunk in self._last(opened):
+        except Exception as error:  # noqa: BLE001 - judged: what a client may know, and whether it should come back
+            # Only its bytes are kept: the error leads to this frame, and would be kept by it until a full collection.
+            last = self._last(self._subscriptions.schema.failed(error, during="a subscription"))
+        for chunk in last:
             yield chunk
 
     async def _opened(self, wire: Wire) -> Opened | ExecutionResult:

@@ -188,7 +188,7 @@ async def test_server_without_settings_or_schema_does_not_start(state: Path, dat
     assert "DATABASE_URL and REDIS_URL and AUTH_SECRET" in told
 
     connection = await asyncpg.connect(database_url)
-    await connection.execute("UPDATE alembic_version SET version_num = '0000'")
+    await connection.execute("UPDATE alembic_version SET version_num = '0001'")
     await connection.close()
     server = ServerProcess("serve", environment={"DATABASE_URL": database_url, "REDIS_URL": redis_url})
     with pytest.raises(AssertionError, match="python -m cli migrate"):
