@@ -52,6 +52,11 @@ async def _read_postgres(cluster: Cluster, history: History) -> None:
         marks = await connection.execute(sa.select(user_activity_reads.c.user_id, user_activity_reads.c.activity_id))
         for user, activity in marks:
             history.marked.setdefault(user, set()).add(activity)
+
+
+async def read_letters(cluster: Cluster, history: History) -> None:
+    """Read the dead letters: once nobody listens any more, for a device that refuses may be told of one until then."""
+    async with cluster.engine.connect() as connection:
         history.letters = [
             DeadLetter(
                 row.id, Cursor(row.cursor), row.activity_id, row.subscriber, row.state, row.healed_at is not None
@@ -88,7 +93,8 @@ async def _look(cluster: Cluster, history: History, user: str) -> None:
         history.shown.setdefault(user, {})[feed["servedBy"]] = edges
         history.unread[user] = feed["unreadCount"]
         marked = history.marked.get(user, set())
-        return all(is_read == (one in marked) for one, is_read in edges)
+        unread = sum(row.id not in marked for row in history.log)
+        return feed["unreadCount"] == unread and all(is_read == (one in marked) for one, is_read in edges)
 
     with contextlib.suppress(AssertionError):
         await wait_until(shown, description="marks are shown", within=25, every=0.5)

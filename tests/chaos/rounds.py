@@ -17,7 +17,7 @@ from tests.chaos.clients import FAILURES, ChaosClient
 from tests.chaos.cluster import Cluster
 from tests.chaos.crowd import Crowd
 from tests.chaos.history import DEVICES, ClientHistory, History, Kind
-from tests.chaos.reckoning import reckon
+from tests.chaos.reckoning import read_letters, reckon
 from tests.chaos.schedule import Schedule
 from tests.chaos.strikes import strike
 from tests.support.waiting import wait_until
@@ -64,6 +64,7 @@ class Round:
             await reckon(self.cluster, self.history)
         finally:
             await end(tasks)
+        await read_letters(self.cluster, self.history)
         return violations(self.history)
 
     async def _trouble(self) -> None:

@@ -90,8 +90,10 @@ def lan(count: int) -> Iterator[Lan]:
         machines = [Machine(f"{bridge}{chr(ord('a') + k)}", address) for k, address in enumerate(others)]
         for machine in machines:
             ip("netns", "add", machine.name)
-            stack.callback(_quietly, "netns", "del", machine.name)  # and with it its end of the cable
+            stack.callback(_quietly, "netns", "del", machine.name)
             ip("link", "add", machine.name, "type", "veth", "peer", "name", "eth0", "netns", machine.name)
+            # The kernel takes a namespace's devices away later, and the next test wants the name.
+            stack.callback(_quietly, "link", "del", machine.name)
             ip("link", "set", machine.name, "master", bridge, "up")
             ip("-n", machine.name, "addr", "add", f"{machine.address}/24", "dev", "eth0")
             ip("-n", machine.name, "link", "set", "eth0", "up")
