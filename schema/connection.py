@@ -102,7 +102,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
         if self.cycle is not None:
             self.cycle.transport = self.transport  # what stands for it leads back to a cycle that has not answered
-        self.cycle, self.scope = None, {}  # type: ignore[assignment, typeddict-item]
+        self.cycle, self.scope = None, {}  # type: ignore[assignment, typeddict-item]  # uvicorn never unsets them
 
     def data_received(self, data: bytes) -> None:
         """Called for whatever arrives."""

@@ -56,7 +56,7 @@ def connect(url: str, *, longest_wait: timedelta = LONGEST_WAIT, pool_size: int 
             )
         case Kind.SENTINEL:
             to_sentinels = {name: value for name, value in options.items() if name != "max_connections"}
-            sentinels = Sentinel(  # type: ignore[no-untyped-call]
+            sentinels = Sentinel(  # type: ignore[no-untyped-call]  # redis-py gives it no types
                 address.nodes, sentinel_kwargs={**to_sentinels, **address.sentinels}
             )
             options |= address.options

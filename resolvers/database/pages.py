@@ -20,7 +20,7 @@ RECENT = sa.table(
     "recent_activities",
     *(sa.column(str(column.key), column.type) for column in select_activities().selected_columns),
 )
-_DIALECT: sa.Dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]
+_DIALECT: sa.Dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy gives its dialects no types
 _STATE = ("n", "mp_version", "bill_version")
 STANDING = (
     sa.select(
