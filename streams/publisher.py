@@ -1,6 +1,5 @@
 """Bringing the Redis stream up to the log, by compare-and-append."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -49,19 +48,12 @@ class Publisher(Generic[T]):
         self._assigned_since: dict[int, int] = {}
         self._last: dict[str, Cursor] = {}
 
-    async def publish(self) -> int:
-        """Append what is missing to every shard; return the number of entries appended.
+    async def publish(self, shard: int = 0) -> int:
+        """Append what is missing to the shard's stream; return the number of entries appended.
 
-        Raises StreamsUnavailable, or what the log raises; calling again continues.
+        Each shard has a loop of its own, so that none waits for one that is away. Raises StreamsUnavailable, or what
+        the log raises; calling again continues.
         """
-        appended = await asyncio.gather(*map(self.publish_to, range(len(self._keys))), return_exceptions=True)
-        for outcome in appended:
-            if isinstance(outcome, BaseException):
-                raise outcome
-        return sum(count for count in appended if isinstance(count, int))
-
-    async def publish_to(self, shard: int) -> int:
-        """The same for one shard: each has a loop of its own, so that none waits for one that is away."""
         return await self._bring_up(self._keys[shard], self._assigned_since.pop(shard, None))
 
     def assigned(self, *, since_ns: int) -> None:

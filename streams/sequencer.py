@@ -142,7 +142,7 @@ class Sequencer(Generic[T]):
         while True:
             self._assigned[shard].clear()
             try:
-                await self._publisher.publish_to(shard)
+                await self._publisher.publish(shard)
             except StreamsUnavailable as error:
                 log.warning("cannot append to the stream, trying again", extra={"error": str(error)})
                 self._publisher.forget(shard)

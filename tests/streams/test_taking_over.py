@@ -50,7 +50,7 @@ async def until_it_works(floor: ProcessFloor, *, within: float = 20.0) -> None:
     async def works() -> bool:
         try:
             floor.publisher.forget()
-            await floor.publisher.publish()
+            await floor.append()
         except StreamsUnavailable:
             return False
         return True

@@ -16,6 +16,7 @@ from streams.connection import Client
 from streams.consumer import Consumer
 from streams.cursor import START, Cursor
 from streams.dead_letters import DeadLetters, Limit
+from streams.each import in_each
 from streams.history import History
 from streams.ledger import Ledger
 from streams.ledgers import Ledgers, Receiving
@@ -91,8 +92,12 @@ class ProcessFloor:
         before = (await self.log.head()).cursor
         await insert_activities(self.engine, count, **columns)
         await assign_all(self.log, now_ms=now_ms)
-        await self.publisher.publish()
+        await self.append()
         return cursors(await self.log.after(before, 1_000))
+
+    async def append(self) -> None:
+        """Bring the stream of every shard up to the log; the last one's StreamsUnavailable when all have been tried."""
+        await in_each(map(self.publisher.publish, range(self.publisher.shards)))
 
     async def catch_up(self) -> None:
         """Have the tail read all there is."""
